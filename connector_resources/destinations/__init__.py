@@ -1,0 +1,1 @@
+"""Stores that landed records are written to and read from."""

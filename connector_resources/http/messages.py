@@ -1,0 +1,73 @@
+"""Requests not yet made and answers received, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call not yet made.
+
+    `path` is relative to the source's base URL. `params` is the query, in order, values already text. `json` is sent
+    as the body when it is not None. `carried` is never sent: it travels with the request from page to page, for a
+    paginator that needs to remember where it is going.
+    """
+
+    path: str
+    method: str = "GET"
+    params: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    json: Any = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_params(self, **params: str | None) -> "Request":
+        """Return the same request with these parameters set, or taken out where the value is None."""
+        merged = {**self.params, **params}
+        return replace(self, params={name: value for name, value in merged.items() if value is not None})
+
+    def encode(self) -> dict[str, Any]:
+        """Return plain JSON data that `decode` turns back into this request."""
+        return {
+            "path": self.path,
+            "method": self.method,
+            "params": dict(self.params),
+            "json": self.json,
+            "carried": dict(self.carried),
+        }
+
+    @classmethod
+    def decode(cls, data: Mapping[str, Any]) -> "Request":
+        """Return the request that `encode` was given."""
+        params = {name: tuple(value) if isinstance(value, list) else value for name, value in data["params"].items()}
+        return cls(data["path"], data["method"], params, data["json"], data["carried"])
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer with a status below 300, its body read whole. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An opened page: the raw records, and the envelope around them for the paginator to look at."""
+
+    response: Response
+    records: tuple[msgspec.Raw, ...]
+    envelope: Mapping[str, msgspec.Raw]
+
+    def value(self, path: str) -> Any:
+        """Return the decoded value at a dotted path of the envelope, None where any part of it is absent or null."""
+        node: Any = self.envelope
+        for key in path.split("."):
+            if isinstance(node, msgspec.Raw):
+                node = msgspec.json.decode(node)
+            node = node.get(key) if isinstance(node, Mapping) else None
+            if node is None:
+                return None
+        return msgspec.json.decode(node) if isinstance(node, msgspec.Raw) else node

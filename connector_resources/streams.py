@@ -1,0 +1,182 @@
+"""What there is to read, as values: streams and their columns, slices, pages.
+
+Nothing here acts. A stream is a frozen dataclass that says once what everything else is made from: the table, the
+asset, the checks, the documentation. Times are aware datetimes in UTC and intervals are half-open: the start is
+included, the end is not.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from connector_resources.errors import InvalidSlice
+
+ColumnType = Literal["string", "integer", "number", "decimal", "boolean", "timestamp", "epoch_ms", "date", "json"]
+"""string: text · integer: 64 bit · number: a double, never for money or ids · decimal: exact, 29 digits before and 9
+after the point · timestamp: an ISO 8601 instant in the record, a UTC instant in the table · epoch_ms: milliseconds
+since 1970 in the record, a UTC instant in the table · date: a calendar day without a zone · json: anything, kept as
+the API sent it."""
+
+SNAPSHOT = "all"
+"""The one partition of a stream that is read and replaced whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One declared field of a record: its key in the record, which is also its name in the table.
+
+    With `parent`, the value is not in the record: it is that field of the parent row the record was read under
+    (a name in `Parent.fields`).
+    """
+
+    name: str
+    type: ColumnType
+    description: str = field(repr=False)
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The column that orders a stream's records in time, and how the API filters by it.
+
+    `since` and `until` are the query parameters that take the bounds of a window, in `format`. `newest_first` says
+    that the API lists records by this column descending, so that a reader may stop at the window's start. A cursor
+    with neither is only good for telling the newest version of a record: the stream is read whole. `lookback` is
+    subtracted from the start of a window before it is sent; records outside the window are left out again afterwards.
+    """
+
+    column: str
+    since: str | None = None
+    until: str | None = None
+    format: Literal["iso", "epoch_ms"] = "iso"
+    newest_first: bool = False
+    lookback: timedelta = timedelta(0)
+
+    @property
+    def selects_a_window(self) -> bool:
+        """Whether the API can be asked for, or walked down to, a window of time."""
+        return self.since is not None or self.newest_first
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """Where a substream's path parameters come from: one read per distinct parent row.
+
+    `fields` maps a name, usable in the substream's path and in `Column.parent`, to a column of the parent stream.
+    Parents whose column `unless_empty` holds 0 or an empty list have no children by their own count, and are not
+    asked; where it is null the count is unknown and they are.
+    """
+
+    stream: "Stream"
+    fields: Mapping[str, str]
+    unless_empty: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One kind of record of one source: one asset, one table.
+
+    `primary_key` names the columns whose values tell records apart. A stream is partitioned by day when its cursor
+    selects a window; a substream without such a cursor lands in the partitions of its parent; any other stream is a
+    snapshot, replaced whole. A stream that is not `enabled` is there but off until the configuration turns it on.
+    """
+
+    name: str
+    description: str = field(repr=False)
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    cursor: Cursor | None = None
+    parent: Parent | None = None
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        folded = [name.casefold() for name in names]
+        if twice := sorted({name for name in names if folded.count(name.casefold()) > 1}):
+            raise ValueError(f"{self.name}: columns that differ at most in case: {', '.join(twice)}.")
+        if missing := [name for name in self.primary_key if name not in names]:
+            raise ValueError(f"{self.name}: primary key columns that are not declared: {', '.join(missing)}.")
+        if self.cursor is not None and self.cursor.column not in names:
+            raise ValueError(f"{self.name}: the cursor column {self.cursor.column!r} is not declared.")
+        for column in self.columns:
+            if column.parent is not None and (self.parent is None or column.parent not in self.parent.fields):
+                raise ValueError(f"{self.name}.{column.name}: the parent has no field {column.parent!r}.")
+
+    @property
+    def selects_a_window(self) -> bool:
+        """Whether a read of this stream can be bounded by its own cursor."""
+        return self.cursor is not None and self.cursor.selects_a_window
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether the stream lands in daily partitions, its own or its parent's."""
+        return self.selects_a_window or (self.parent is not None and self.parent.stream.is_partitioned)
+
+    @property
+    def inherits_partitions(self) -> bool:
+        """Whether a row lands in the partition of its parent's row instead of one of its own cursor."""
+        return self.is_partitioned and not self.selects_a_window
+
+    @property
+    def declaration_hash(self) -> str:
+        """Sixteen hex digits that change when the declaration does; descriptions do not count."""
+        return hashlib.blake2b(repr(self).encode(), digest_size=8).hexdigest()
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name; raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Two instants in UTC; `start` is included, `end` is not."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise InvalidSlice(f"A window needs aware instants, not {self.start} to {self.end}. Add a time zone.")
+        if self.start >= self.end:
+            raise InvalidSlice(f"A window needs a start before its end, not {self.start} to {self.end}.")
+        object.__setattr__(self, "start", self.start.astimezone(UTC))
+        object.__setattr__(self, "end", self.end.astimezone(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRow:
+    """One parent to read a substream under.
+
+    `fields` holds the values by the names of `Parent.fields`. `partitions` are the partitions the parent lies in, so
+    the children land there too; empty where the substream is not partitioned by its parent.
+    """
+
+    fields: Mapping[str, str | int]
+    partitions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one read asks for: a window, parents, both, or (with neither) the whole stream."""
+
+    window: Window | None = None
+    parents: tuple[ParentRow, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer: its records as raw JSON objects, and the token with which reading goes on after it.
+
+    `token` is None on the last page of a slice. `parent` is the row the records were read under. `total` is how many
+    records the server says the whole list has, None where it does not say.
+    """
+
+    records: Sequence[bytes]
+    token: str | None = None
+    parent: ParentRow | None = None
+    total: int | None = None
