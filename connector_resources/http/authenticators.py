@@ -134,7 +134,9 @@ def _tokens(answer: Mapping[str, Any], now: float, refresh_token: str | None) ->
     life = float(answer.get("expires_in") or answer.get("expiresIn") or 3600)
     if life > 86_400:
         life /= 1000
-    return _Tokens(str(access), answer.get("refresh_token") or answer.get("refreshToken") or refresh_token, now + 0.9 * life)
+    return _Tokens(
+        str(access), answer.get("refresh_token") or answer.get("refreshToken") or refresh_token, now + 0.9 * life
+    )
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ parent.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -17,7 +17,6 @@ from typing import Protocol
 import msgspec
 
 from connector_resources.errors import (
-    ConnectorError,
     IncompleteRead,
     MalformedPage,
     PaginationLoop,
@@ -48,7 +47,7 @@ class HttpStream(Stream):
 
 
 class Walk(Protocol):
-    """What the loop needs from a source; `HttpSource` has it all, and a connector overrides what its vendor does else."""
+    """What the loop needs of a source. `HttpSource` has it all; a connector overrides what its vendor does else."""
 
     def first_request(self, stream: HttpStream, slice: Slice, parent: ParentRow | None) -> Request:
         """Return the first request under a parent."""
@@ -65,3 +64,171 @@ class Walk(Protocol):
     def next_request(self, stream: HttpStream, slice: Slice, request: Request, answer: Answer) -> Request | None:
         """Return the request after this one."""
         ...
+
+
+def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None = None) -> Iterator[Page]:
+    """Yield the pages of `stream` in `slice`, from the start or from after the page whose token is given.
+
+    Raises PaginationLoop, IncompleteRead, RecordsNotFound, MalformedPage, RequestRejected or RequestRetryable, each
+    naming the stream and the page.
+    """
+    parents: tuple[ParentRow | None, ...] = (None,) if slice.parents is None else slice.parents
+    position, request = _decoded(token)
+    while position < len(parents):
+        parent = parents[position]
+        if request is None:
+            request = walk.first_request(stream, slice, parent)
+        chain = _Chain(stream.name, counts=token is None)
+        while request is not None:
+            try:
+                response = walk.fetch(stream, request)
+            except RequestRejected as error:
+                if error.status == 404 and parent is not None:
+                    # The parent was removed after it was listed; it has no children any more.
+                    yield Page((), _encoded(position + 1, None, len(parents)), parent)
+                    break
+                raise
+            answer = walk.open(stream, request, response)
+            chain.add(request, answer, stream.paginator.total(answer))
+            following = walk.next_request(stream, slice, request, answer)
+            if following is None:
+                chain.finish(is_cut_short=stream.cursor is not None and stream.cursor.newest_first)
+                after = _encoded(position + 1, None, len(parents))
+            else:
+                after = _encoded(position, following, len(parents))
+            yield Page(answer.records, after, parent, chain.total)
+            request = following
+        position, request, token = position + 1, None, None
+
+
+@dataclass(slots=True)
+class _Chain:
+    """The pages of one list so far, to notice when they lead in circles or do not add up."""
+
+    stream_name: str
+    counts: bool
+    received: int = 0
+    total: int | None = None
+    pages: int = 0
+    requests_seen: set[bytes] = field(default_factory=set)
+    bodies_seen: set[bytes] = field(default_factory=set)
+
+    def add(self, request: Request, answer: Answer, total: int | None) -> None:
+        self.pages += 1
+        request_mark = msgspec.json.encode(request.encode(), order="sorted")
+        body_mark = hashlib.blake2b(b"\n".join(answer.records), digest_size=16).digest()
+        for mark, seen, what in (
+            (request_mark, self.requests_seen, "request"),
+            (body_mark, self.bodies_seen, "page of records"),
+        ):
+            if mark in seen and (what == "request" or answer.records):
+                raise PaginationLoop(
+                    f"{self.stream_name}: GET {request.path}, page {self.pages}: the same {what} a second time. The "
+                    "API leads the reader in circles; nothing was written. Run it again, or report it to the vendor."
+                )
+            seen.add(mark)
+        if self.total is not None and total is not None and total != self.total:
+            raise IncompleteRead(
+                f"{self.stream_name}: GET {request.path}, page {self.pages}: the server counted {self.total} records "
+                f"before and {total} now. Records came or went while the list was read; it is read again."
+            )
+        self.total = total
+        self.received += len(answer.records)
+
+    def finish(self, *, is_cut_short: bool) -> None:
+        if self.counts and not is_cut_short and self.total is not None and self.received != self.total:
+            raise IncompleteRead(
+                f"{self.stream_name}: the server counts {self.total} records and sent {self.received} in {self.pages} "
+                "pages. Nothing was written; run it again."
+            )
+
+
+def open_answer(stream_name: str, records: str, request: Request, response: Response) -> Answer:
+    """Split an answer into raw records and the envelope around them, decoding nothing inside a record.
+
+    `{"data": {"accounts": [{…}, {…}], "next": "…"}}` with the path `data.accounts` gives two records and the
+    envelope `{"data": {"next": …}}`. Raises MalformedPage for what is not JSON, RecordsNotFound naming the keys that
+    are there.
+    """
+    where = f"{stream_name}: {request.method} {request.path}"
+    body = response.body
+    try:
+        body.decode()
+        node = msgspec.json.decode(body, type=msgspec.Raw)
+        envelope, found = _split(node, records.split(".") if records else [], where, records)
+        if _first_byte(found) == b"[":
+            items = msgspec.json.decode(found, type=tuple[msgspec.Raw, ...])
+        else:
+            items = (found,)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        kind = response.headers.get("content-type", "no content type")
+        raise MalformedPage(
+            f"{where}: the answer is not whole JSON ({_shortened(error)}; {kind}, {len(body):,} bytes). "
+            "Check the host; if it is right, run it again."
+        ) from None
+    for item in items:
+        if _first_byte(item) != b"{":
+            raise MalformedPage(f"{where}: expected a list of objects at '{records}', found another kind of value.")
+    return Answer(response, items, envelope)
+
+
+def _split(node: msgspec.Raw, path: list[str], where: str, whole: str) -> tuple[Mapping[str, msgspec.Raw], msgspec.Raw]:
+    if not path:
+        return {}, node
+    if _first_byte(node) != b"{":
+        raise RecordsNotFound(f"{where}: no '{whole}' in the answer, which is not an object. The API may have changed.")
+    level = msgspec.json.decode(node, type=dict[str, msgspec.Raw])
+    if path[0] not in level or memoryview(level[path[0]]) == b"null":
+        keys = ", ".join(repr(key) for key in list(level)[:20]) or "none"
+        raise RecordsNotFound(
+            f"{where}: no '{whole}' in the answer (keys: {keys}). The API may have changed; compare with the reference."
+        )
+    inner, found = _split(level.pop(path[0]), path[1:], where, whole)
+    envelope: dict[str, msgspec.Raw] = level
+    if inner:
+        envelope[path[0]] = inner  # type: ignore[assignment]  # a level of the envelope stands where its raw text stood
+    return envelope, found
+
+
+def _first_byte(raw: msgspec.Raw) -> bytes:
+    """Return the byte that tells what kind of value a raw slice is; `Raw` has no subscript of its own."""
+    return bytes(memoryview(raw)[:64]).lstrip()[:1]
+
+
+def bound(instant: datetime, format: str) -> str:
+    """Write an instant as a filter takes it: `2026-03-01T09:30:00.000Z` (iso) or milliseconds since 1970 (epoch_ms)."""
+    utc = instant.astimezone(UTC)
+    if format == "epoch_ms":
+        return str(round(utc.timestamp() * 1000))
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def is_before(cursor: Cursor, record: msgspec.Raw, instant: datetime) -> bool:
+    """Whether a record's cursor lies before `instant`; a record without one does not."""
+    value = msgspec.json.decode(record, type=dict[str, msgspec.Raw]).get(cursor.column)
+    if value is None or bytes(value) == b"null":
+        return False
+    if cursor.format == "epoch_ms":
+        return msgspec.json.decode(value, type=int) < instant.timestamp() * 1000
+    moment = msgspec.json.decode(value, type=datetime)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) < instant
+
+
+def _encoded(position: int, request: Request | None, parents: int) -> str | None:
+    if request is None and position >= parents:
+        return None
+    return msgspec.json.encode({"parent": position, "request": request and request.encode()}).decode()
+
+
+def _decoded(token: str | None) -> tuple[int, Request | None]:
+    if token is None:
+        return 0, None
+    data = msgspec.json.decode(token)
+    return data["parent"], None if data["request"] is None else Request.decode(data["request"])
+
+
+def _shortened(error: Exception) -> str:
+    return str(error)[:120]
+
+
+__all__ = ["HttpStream", "Walk", "bound", "is_before", "open_answer", "read_pages"]

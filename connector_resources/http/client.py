@@ -1,0 +1,192 @@
+"""Sending one request: limit, sign, send, judge, retry.
+
+Every foreign exception is mapped here, the only place that calls `requests`. Messages name the method and the path,
+never the query, a header or the body.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import requests
+import requests.utils
+import urllib3.exceptions
+
+from connector_resources.errors import RateLimited, RequestRejected
+from connector_resources.http.authenticators import Authenticator, Signature
+from connector_resources.http.messages import Request, Response
+from connector_resources.http.rate_limit import RateLimiter
+from connector_resources.http.retry import RetryPolicy, TryAgain, demanded_wait, exhausted_wait
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What reading has cost so far: requests sent (retries among them), body bytes received, seconds waited."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+    wait_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Client:
+    """Sends requests to one base URL.
+
+    `expired` are the statuses after which a credential is refreshed once (`401`, and `403` where a vendor uses it for
+    expired tokens). A body larger than `largest_body_bytes` or slower than `total_timeout_seconds` is given up:
+    neither a compressed bomb nor a dripping socket holds a run for ever.
+    """
+
+    name: str
+    base_url: str
+    authenticator: Authenticator
+    limiter: RateLimiter
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    headers: dict[str, str] = field(default_factory=dict)
+    expired: tuple[int, ...] = (401,)
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 60.0
+    total_timeout_seconds: float = 300.0
+    largest_body_bytes: int = 512 << 20
+    statistics: Statistics = field(default_factory=Statistics)
+    session: requests.Session = field(default_factory=requests.Session, repr=False)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+
+    def __post_init__(self) -> None:
+        # Left to itself, requests replaces our Authorization header by what ~/.netrc holds for the host.
+        self.session.trust_env = False
+        self.session.proxies.update(requests.utils.get_environ_proxies(self.base_url, no_proxy=None))
+
+    def send(self, request: Request, limiters: Sequence[RateLimiter] = ()) -> Response:
+        """Send `request`, waiting for the account's limiter and for `limiters`, and return a usable answer.
+
+        Raises RequestRejected for a final refusal, RequestRetryable once every try is spent, and RateLimited where
+        the server demands a wait longer than the retry policy sleeps.
+        """
+        where = f"{self.name}: {request.method} {request.path}"
+        is_renewed = False
+        for attempt in self.retry.retrying(self._wait):
+            with attempt:
+                self.statistics.retries += attempt.retry_state.attempt_number > 1
+                signature = self.authenticator.sign()
+                response = self._send_once(where, request, signature, limiters)
+                if response.status in self.expired and not is_renewed:
+                    is_renewed = True
+                    if self.authenticator.refresh(signature):
+                        signature = self.authenticator.sign()
+                        response = self._send_once(where, request, signature, limiters)
+                return self._judged(where, response)
+        raise AssertionError("tenacity re-raises the last error")
+
+    def _wait(self, seconds: float) -> None:
+        self.statistics.wait_seconds += seconds
+        self.sleep(seconds)
+
+    def _send_once(
+        self, where: str, request: Request, signature: Signature, limiters: Sequence[RateLimiter]
+    ) -> Response:
+        for limiter in (self.limiter, *limiters):
+            self.statistics.wait_seconds += limiter.acquire()
+        self.statistics.requests += 1
+        try:
+            with self.session.request(
+                request.method,
+                self.base_url + request.path,
+                params={**request.params, **signature.params},
+                json=request.json,
+                headers={"Accept": "application/json", **self.headers, **signature.headers},
+                timeout=(self.connect_timeout_seconds, self.read_timeout_seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status_code, headers, self._body(where, answer))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            # The exception's own text holds the URL with its query, so only its kind is told.
+            raise TryAgain(
+                f"{where}: no whole answer from {urlsplit(self.base_url).netloc} ({_kind(error)}). "
+                "Check the host and the network; a run may be repeated, what was read is kept.",
+                status=None,
+                wait_seconds=None,
+            ) from None
+
+    def _body(self, where: str, answer: requests.Response) -> bytes:
+        end = self.clock() + self.total_timeout_seconds
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
+            size += len(chunk)
+            chunks.append(chunk)
+            if size > self.largest_body_bytes:
+                raise RequestRejected(
+                    f"{where}: the answer is larger than {self.largest_body_bytes:,} bytes. Ask for smaller pages."
+                )
+            if self.clock() > end:
+                raise TryAgain(
+                    f"{where}: the answer was not there after {self.total_timeout_seconds:.0f} s.",
+                    status=answer.status_code,
+                    wait_seconds=None,
+                )
+        self.statistics.bytes += size
+        return b"".join(chunks)
+
+    def _judged(self, where: str, response: Response) -> Response:
+        """Return a usable answer as it is; raise what any other one means."""
+        status = response.status
+        if 200 <= status < 300:
+            if (pause_seconds := exhausted_wait(response.headers)) is not None:
+                self.limiter.block(min(pause_seconds, self.retry.longest_wait_seconds))
+            return response
+        if status == 429 or status >= 500:
+            demanded_seconds = demanded_wait(response.headers)
+            if demanded_seconds is not None and status == 429:
+                self.limiter.block(demanded_seconds)
+            if demanded_seconds is not None and demanded_seconds > self.retry.longest_wait_seconds:
+                raise RateLimited(
+                    f"{where}: {status}, and the server asks to wait {demanded_seconds:.0f} s. Run it again then; "
+                    "what was read is kept.",
+                    wait_seconds=demanded_seconds,
+                    status=status,
+                )
+            raise TryAgain(f"{where}: {status} in every try.", status=status, wait_seconds=demanded_seconds)
+        if 300 <= status < 400:
+            target = urlsplit(response.headers.get("location", "")).netloc or "another path"
+            raise RequestRejected(
+                f"{where}: {status}, a redirect to {target}, which is not followed so that the credential stays here. "
+                "Set the host to the one the API is served from.",
+                status=status,
+            )
+        raise RequestRejected(f"{where}: {status}. {_ADVICE.get(status, _OTHER_ADVICE)}", status=status)
+
+
+_ADVICE = {
+    400: "The API does not accept a parameter; compare the stream's declaration with the reference.",
+    401: "The credential is not accepted; check it.",
+    403: "The credential is not accepted, or may not read this; check it and its permissions.",
+    404: "There is no such path or record, or the credential may not see it; check the host.",
+    422: "The API does not accept a parameter; compare the stream's declaration with the reference.",
+}
+_OTHER_ADVICE = "The API refuses the request for good."
+
+
+def _kind(error: BaseException) -> str:
+    """Name the innermost cause: 'ConnectTimeoutError', 'NameResolutionError', 'ConnectionRefusedError'."""
+    causes = [error]
+    while True:
+        reason = getattr(causes[-1], "reason", None)
+        inner = next(
+            (
+                candidate
+                for candidate in (reason, causes[-1].__cause__, *causes[-1].args, causes[-1].__context__)
+                if isinstance(candidate, BaseException) and candidate not in causes
+            ),
+            None,
+        )
+        if inner is None:
+            return type(causes[-1]).__name__
+        causes.append(inner)

@@ -1,0 +1,108 @@
+"""What is tried again, how often, and after which wait: values for tenacity.
+
+Only what can get better is tried again: a connection that fails or breaks, a 429, a 5xx. The server's own word comes
+first (`Retry-After` in seconds or as a date, `X-Ratelimit-Reset` as seconds or as an epoch), else the wait is drawn
+from the whole of a growing interval ("full jitter"), so that processes that failed together do not come back together.
+Tries and total time are bounded.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import tenacity
+
+from connector_resources.errors import RateLimited, RequestRetryable
+
+_EPOCH_FROM = 1_000_000_000
+"""A reset value at least this large is an instant, a smaller one a number of seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long a request is tried.
+
+    `longest_wait_seconds` bounds one wait that the server demands: a longer one is not slept but raised as
+    `RateLimited`, so that the run can give its place to another.
+    """
+
+    tries: int = 6
+    total_seconds: float = 300.0
+    first_wait_seconds: float = 1.0
+    longest_wait_seconds: float = 60.0
+
+    def retrying(self, sleep: Callable[[float], None]) -> tenacity.Retrying:
+        """Return the tenacity loop of this policy."""
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.tries) | tenacity.stop_after_delay(self.total_seconds),
+            wait=_DemandedOrJitter(self.first_wait_seconds, self.longest_wait_seconds),
+            retry=tenacity.retry_if_exception(_is_worth_another_try),
+            sleep=sleep,
+            reraise=True,
+        )
+
+
+class TryAgain(RequestRetryable):
+    """One failed try; `wait_seconds` is what the server demands, None where it demands nothing."""
+
+    def __init__(self, message: str, *, status: int | None, wait_seconds: float | None) -> None:
+        super().__init__(message, status=status)
+        self.wait_seconds = wait_seconds
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, TryAgain) and not isinstance(error, RateLimited)
+
+
+@dataclass(frozen=True, slots=True)
+class _DemandedOrJitter(tenacity.wait.wait_base):
+    first_wait_seconds: float
+    longest_wait_seconds: float
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        if isinstance(error, TryAgain) and error.wait_seconds is not None:
+            return error.wait_seconds
+        jitter = tenacity.wait_random_exponential(multiplier=self.first_wait_seconds, max=self.longest_wait_seconds)
+        return jitter(retry_state)
+
+
+def demanded_wait(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Return how many seconds the server asks to wait, None where it does not say.
+
+    `Retry-After` (RFC 9110, 10.2.3) wins over `X-Ratelimit-Reset`; a time that has passed is a wait of 0. Header
+    names are lower case.
+    """
+    if (after := headers.get("retry-after")) is not None:
+        try:
+            return max(0.0, float(after))
+        except ValueError:
+            pass  # not a number of seconds: the other form is a date
+        try:
+            instant = parsedate_to_datetime(after)
+        except ValueError:
+            return None
+        return max(0.0, (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() - now())
+    return _reset_wait(headers.get("x-ratelimit-reset"), now)
+
+
+def exhausted_wait(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Return how long to wait before the next request where an answer says that the budget is spent, else None."""
+    if headers.get("x-ratelimit-remaining") != "0":
+        return None
+    return _reset_wait(headers.get("x-ratelimit-reset"), now)
+
+
+def _reset_wait(reset: str | None, now: Callable[[], float]) -> float | None:
+    if reset is None:
+        return None
+    try:
+        value = float(reset)
+    except ValueError:
+        try:
+            value = datetime.fromisoformat(reset).timestamp()
+        except ValueError:
+            return None
+    return max(0.0, value - now()) if value >= _EPOCH_FROM else max(0.0, value)

@@ -1,0 +1,239 @@
+"""Sources: the Dagster resources that read an account. The only file of this package that imports Dagster.
+
+A source's facts (its streams, its rate limit) are on the class, its secrets are fields of the instance: the asset
+graph loads with an empty environment, and what is missing is complained about when a run starts.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from connector_resources.errors import IncompleteRead, MissingCredential, StreamNotPartitioned, UnknownStream
+from connector_resources.http.authenticators import Authenticator
+from connector_resources.http.client import Client, Statistics
+from connector_resources.http.messages import Answer, Request, Response
+from connector_resources.http.rate_limit import RateLimit, RateLimiter
+from connector_resources.http.retry import RetryPolicy
+from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
+from connector_resources.spool import Spool, SpoolKey, open_spool
+from connector_resources.streams import Page, ParentRow, Slice, Stream
+
+logger = logging.getLogger(__name__)
+
+_REREADS = 2
+"""How often a list that changed while it was read is read from the start again before that is an error."""
+
+
+def setting(description: str, *, variable: str, default: Any = "", secret: bool = False) -> Any:
+    """Return the field of a source that `from_environment` fills from `variable`; a secret is masked in the web UI."""
+    return Field(
+        default=default,
+        description=f"{description} Environment: {variable}.",
+        json_schema_extra={"variable": variable, "dagster__is_secret": secret},
+    )
+
+
+class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's base is generic over what it creates
+    """One account of one vendor: what it holds, as streams, and how it is read."""
+
+    name: ClassVar[str]
+    streams: ClassVar[tuple[Stream, ...]]
+
+    @classmethod
+    def from_environment(cls, **fields: Any) -> Self:
+        """Return a source whose fields come from `fields`, else from the environment variables they name.
+
+        The values stay references, so the web UI shows a variable's name and never what is in it.
+        """
+        for name, info in cls.model_fields.items():
+            extra = info.json_schema_extra
+            variable = extra.get("variable") if isinstance(extra, dict) else None
+            if name not in fields and isinstance(variable, str) and os.environ.get(variable):
+                fields[name] = dg.EnvVar(variable)
+        return cls(**fields)
+
+    @classmethod
+    def stream(cls, name: str) -> Stream:
+        """Return the stream of that name. Raises UnknownStream, listing those there are."""
+        for stream in cls.streams:
+            if stream.name == name:
+                return stream
+        raise UnknownStream(
+            f"{cls.name}: there is no stream {name!r}. Streams: {', '.join(stream.name for stream in cls.streams)}."
+        )
+
+    @property
+    def account(self) -> str:
+        """A name for the account read, the same in every process, without a secret in it."""
+        return self.name
+
+    def check(self) -> None:
+        """Prove that the account can be read. Raises ConfigurationError or RequestError, naming what to change."""
+        raise NotImplementedError
+
+    def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
+        """Yield the pages of `stream` in `slice`; with `token`, those after the page that carried it.
+
+        The pages of a window may hold records outside it (an API that cannot filter by its end); they are left out
+        when the pages are landed.
+        """
+        raise NotImplementedError
+
+    @property
+    def statistics(self) -> Statistics:
+        """What this source has cost since it was made."""
+        return Statistics()
+
+    def extract(
+        self, stream: Stream, slice: Slice, spools: Path, progress: Callable[[Spool], None] = lambda spool: None
+    ) -> Spool:
+        """Read `slice` into a spool below `spools` and return it, complete.
+
+        What an earlier, interrupted extraction of the same slice has on disk is not asked for again. `progress` is
+        called after each page.
+        """
+        _require_matching(self.name, stream, slice)
+        for attempt in range(_REREADS + 1):
+            spool = open_spool(spools, SpoolKey.of(self.account, self.name, stream, slice))
+            try:
+                with spool.writing() as writer:
+                    if not spool.is_complete:
+                        for page in self.read(stream, slice, spool.token):
+                            writer.append(page)
+                            progress(spool)
+                        writer.finish()
+                return spool
+            except IncompleteRead as error:
+                spool.discard()
+                if attempt == _REREADS:
+                    raise
+                logger.warning("%s", error)
+        raise AssertionError("the loop returns or raises")
+
+
+def _require_matching(source_name: str, stream: Stream, slice: Slice) -> None:
+    if stream.selects_a_window != (slice.window is not None):
+        wanted = "needs a window" if stream.selects_a_window else "is read whole and takes no window"
+        raise StreamNotPartitioned(f"{source_name}.{stream.name} {wanted}.")
+    if (stream.parent is None) != (slice.parents is None):
+        wanted = "takes no parents" if stream.parent is None else f"needs rows of {stream.parent.stream.name}"
+        raise StreamNotPartitioned(f"{source_name}.{stream.name} {wanted}.")
+
+
+class HttpSource(Source):
+    """An account behind an HTTP API.
+
+    A connector states `default_url`, `rate_limit` and `streams`, builds its authenticator, and overrides what its
+    vendor does differently.
+    """
+
+    rate_limit: ClassVar[RateLimit]
+    expired_statuses: ClassVar[tuple[int, ...]] = (401,)
+    retry: ClassVar[RetryPolicy] = RetryPolicy()
+
+    base_url: str = Field(
+        default="",
+        description="Where the API is served, scheme included, when it is not the vendor's usual place: a regional "
+        "host, a proxy, a sandbox.",
+    )
+    rate_limit_factor: float = Field(
+        default=1.0,
+        ge=0,
+        description="Multiplies the vendor's published rate limit: 0.9 leaves a tenth to others, 0 is no limit at all.",
+    )
+    state_folder: str = Field(
+        default="data/state",
+        description="Where the account's processes share their request budget and rotated tokens.",
+    )
+    _client: Client | None = PrivateAttr(default=None)
+
+    @property
+    def url(self) -> str:
+        """The base URL requests go to, no slash at its end. Raises MissingCredential where it is not known."""
+        raise NotImplementedError
+
+    def authenticator(self) -> Authenticator:
+        """Return what signs requests. Raises MissingCredential, naming the environment variable."""
+        raise NotImplementedError
+
+    @property
+    def statistics(self) -> Statistics:
+        """What this source has cost since it was made."""
+        return Statistics() if self._client is None else self._client.statistics
+
+    @property
+    def client(self) -> Client:
+        """The client of this account, made at its first use."""
+        if self._client is None:
+            self._client = Client(
+                name=self.name,
+                base_url=self.url,
+                authenticator=self.authenticator(),
+                limiter=self._limiter(self.rate_limit, "account"),
+                retry=self.retry,
+                expired=self.expired_statuses,
+                headers={"User-Agent": "headrace (Dagster connector)"},
+            )
+        return self._client
+
+    def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
+        """Yield the pages of `stream` in `slice`, in the order the API gives them; see `Source.read`."""
+        if not isinstance(stream, HttpStream):
+            raise UnknownStream(f"{self.name}.{stream.name} is not read over HTTP.")
+        return read_pages(self, stream, slice, token)
+
+    def first_request(self, stream: HttpStream, slice: Slice, parent: ParentRow | None) -> Request:
+        """Return the first request under a parent: path filled in, window and page size as parameters."""
+        path = stream.path.format_map(parent.fields) if parent is not None else stream.path
+        params = dict(stream.params)
+        cursor, window = stream.cursor, slice.window
+        if cursor is not None and window is not None:
+            if cursor.since is not None:
+                params[cursor.since] = bound(window.start - cursor.lookback, cursor.format)
+            if cursor.until is not None:
+                params[cursor.until] = bound(window.end, cursor.format)
+        return stream.paginator.first(Request(path, stream.method, params))
+
+    def fetch(self, stream: HttpStream, request: Request) -> Response:
+        """Send a request, with limits, credentials and retries."""
+        limiters = () if stream.rate_limit is None else (self._limiter(stream.rate_limit, stream.name),)
+        return self.client.send(request, limiters)
+
+    def open(self, stream: HttpStream, request: Request, response: Response) -> Answer:
+        """Find the records in an answer at the stream's record path."""
+        return open_answer(f"{self.name}.{stream.name}", stream.records, request, response)
+
+    def next_request(self, stream: HttpStream, slice: Slice, request: Request, answer: Answer) -> Request | None:
+        """Ask the paginator, and stop a list that comes newest first once it is past the window's start."""
+        cursor, window = stream.cursor, slice.window
+        if cursor is not None and cursor.newest_first and window is not None and answer.records:
+            if is_before(cursor, answer.records[-1], window.start - cursor.lookback):
+                return None
+        return stream.paginator.next(request, answer)
+
+    def require(self, field: str) -> str:
+        """Return a field that must be set. Raises MissingCredential, naming the environment variable it comes from."""
+        value: str = getattr(self, field)
+        if not value:
+            extra = type(self).model_fields[field].json_schema_extra
+            variable = extra["variable"] if isinstance(extra, dict) else field
+            raise MissingCredential(
+                f"{self.name}: {variable} is not set. Set it in the environment or in the file .env, "
+                "or set CONNECTOR_MODE=sandbox to run without an account."
+            )
+        return value
+
+    def account_of(self, *identity: str) -> str:
+        """Return an account name made of the connector's name and a short digest of what tells accounts apart."""
+        digest = hashlib.blake2b("\0".join(identity).encode(), digest_size=6).hexdigest()
+        return f"{self.name}-{digest}"
+
+    def _limiter(self, limit: RateLimit, what: str) -> RateLimiter:
+        path = Path(self.state_folder) / "rate_limits" / f"{self.account}.{what}"
+        return RateLimiter(limit.scaled(self.rate_limit_factor), path)
