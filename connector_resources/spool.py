@@ -62,12 +62,17 @@ class SpoolKey:
 
 
 class PageMark(msgspec.Struct, frozen=True):
-    """One line of the index. `total` is what the server counts, `received` the records of the page."""
+    """One line of the index.
+
+    `end` is where the page ends in pages.ndjson and `longest` the size of its longest line, in bytes; `total` is what the
+    server counts, `received` how many records the page has.
+    """
 
     number: int
     received: int
     end: int
     checksum: int
+    longest: int
     token: str | None
     total: int | None = None
 
@@ -168,7 +173,8 @@ class SpoolWriter:
         number = len(spool.marks)
         lines = _lines(number, page)
         end = spool.size_bytes + len(lines)
-        mark = PageMark(number, len(page.records), end, zlib.crc32(lines), page.token, page.total)
+        longest = max(map(len, lines.splitlines()), default=0)
+        mark = PageMark(number, len(page.records), end, zlib.crc32(lines), longest, page.token, page.total)
         try:
             self._pages.write(lines)
             self._pages.flush()

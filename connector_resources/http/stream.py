@@ -178,7 +178,7 @@ def _split(node: msgspec.Raw, path: list[str], where: str, whole: str) -> tuple[
     if _first_byte(node) != b"{":
         raise RecordsNotFound(f"{where}: no '{whole}' in the answer, which is not an object. The API may have changed.")
     level = msgspec.json.decode(node, type=dict[str, msgspec.Raw])
-    if path[0] not in level or memoryview(level[path[0]]) == b"null":
+    if path[0] not in level or bytes(memoryview(level[path[0]])[:5]) == b"null":
         keys = ", ".join(repr(key) for key in list(level)[:20]) or "none"
         raise RecordsNotFound(
             f"{where}: no '{whole}' in the answer (keys: {keys}). The API may have changed; compare with the reference."
