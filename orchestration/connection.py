@@ -1,0 +1,71 @@
+"""Where sources read from: the vendors, or the local sandbox that stands in for them."""
+
+from datetime import date
+from typing import Any, Literal
+
+import dagster as dg
+from connector_resources.sandbox.accounts import credentials
+from pydantic import Field
+
+from connector_resources.resource import HttpSource, Source
+from orchestration.settings import Settings
+
+
+class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's base is generic over what it creates
+    """Sandbox or live: the one switch that decides whom all sources talk to.
+
+    In the sandbox a local server, started when a run first needs it, keeps the vendors' rules over real HTTP; no
+    account and no key are needed. Live reads the vendors; a missing credential is an error, never a fallback.
+    """
+
+    mode: Literal["sandbox", "live"] = Field(description="Set by CONNECTOR_MODE.")
+    sandbox_url: str = Field(default="", description="A sandbox that runs already; empty starts one. SANDBOX_URL.")
+    sandbox_seed: int = Field(default=1, description="The same seed gives the same data. SANDBOX_SEED.")
+    sandbox_scale: float = Field(default=1.0, description="Multiplies how much data there is. SANDBOX_SCALE.")
+    sandbox_limits: float = Field(default=1.0, description="Multiplies the rate limits, 0 is none. SANDBOX_LIMITS.")
+    sandbox_today: str = Field(default="", description="The day after the newest record. SANDBOX_TODAY.")
+
+    def connected(self, source: Source) -> Source:
+        """Return the source as this mode reads it."""
+        if self.mode == "live" or not isinstance(source, HttpSource) or source.base_url:
+            return source
+        url = self.sandbox_url or self._started_url()
+        fields = {name: getattr(source, name) for name in type(source).model_fields}
+        return type(source)(**{**fields, "base_url": f"{url}/{source.name}"})
+
+    def _started_url(self) -> str:
+        from connector_resources.sandbox.process import running_sandbox
+        from connector_resources.sandbox.settings import Settings as SandboxSettings
+
+        return running_sandbox(
+            SandboxSettings(
+                seed=self.sandbox_seed,
+                scale=self.sandbox_scale,
+                limits=self.sandbox_limits,
+                today=date.fromisoformat(self.sandbox_today),
+            )
+        ).url
+
+
+def connection(settings: Settings) -> Connection:
+    """Return the connection the settings ask for."""
+    return Connection(
+        mode=settings.mode,
+        sandbox_url=settings.sandbox_url,
+        sandbox_seed=settings.sandbox_seed,
+        sandbox_scale=settings.sandbox_scale,
+        sandbox_limits=settings.sandbox_limits,
+        sandbox_today=settings.sandbox_today.isoformat(),
+    )
+
+
+def source_resource(kind: type[Source], settings: Settings) -> Source:
+    """Return the resource of one source: bound to the environment, or with the sandbox's well-known credentials."""
+    fields: dict[str, Any] = {}
+    if issubclass(kind, HttpSource):
+        fields["state_folder"] = str(settings.data_folder / "state" / settings.mode)
+        if settings.mode == "sandbox":
+            return kind(**fields, **credentials(kind.name), rate_limit_factor=settings.sandbox_limits)
+    elif settings.mode == "sandbox":
+        fields |= credentials(kind.name)
+    return kind.from_environment(**fields)

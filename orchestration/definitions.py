@@ -1,0 +1,37 @@
+"""The project, assembled: every connector found, every stream an asset, every frame beside them."""
+
+import dagster as dg
+
+from connector_resources.sources import discover
+from orchestration import frames
+from orchestration.assets import stream_asset
+from orchestration.connection import connection, source_resource
+from orchestration.io_manager import Warehouse
+from orchestration.partitions import daily
+from orchestration.settings import Settings
+
+settings = Settings.from_environment()
+sources = discover()
+partitions = daily(settings.start)
+
+defs = dg.Definitions(
+    assets=[
+        *(
+            stream_asset(source, stream, partitions, settings.mode)
+            for source in sources
+            for stream in source.streams
+            if stream.enabled or settings.is_enabled(source.name, stream.name)
+        ),
+        *frames.assets(),
+    ],
+    resources={
+        "connection": connection(settings),
+        "warehouse": Warehouse(
+            database=str(settings.database),
+            spools=str(settings.data_folder / "spools" / settings.mode),
+            memory_limit=settings.memory_limit,
+        ),
+        **{source.name: source_resource(source, settings) for source in sources},
+    },
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,253 @@
+"""The IO manager: extractions and frames into DuckDB, tables out of it as pandas frames."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from connector_resources.destinations.duckdb import TYPES, DuckDB, Landed, PartitionFacts
+from connector_resources.errors import ConnectorError, SchemaConflict
+from connector_resources.http.client import Statistics
+from connector_resources.spool import Spool, prune
+from connector_resources.streams import SNAPSHOT, Stream, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What a stream's asset hands to the IO manager: a complete spool, and which partitions it replaces."""
+
+    source: str
+    stream: Stream
+    spool: Spool
+    partitions: Sequence[str]
+    window: Window | None
+    statistics: Statistics
+
+
+class Warehouse(dg.ConfigurableIOManager):
+    """The DuckDB database that streams land in and frames live in.
+
+    A partition is replaced in one transaction, or left as it was. Several processes may write: each holds the
+    database only for the moment of its commit.
+    """
+
+    database: str = Field(description="The database file. Each mode, sandbox and live, has its own.")
+    spools: str = Field(description="Where extractions are kept until they are landed, and for replays after that.")
+    memory_limit: str = Field(default="256MB", description="What DuckDB may take to load; the rest goes to disk.")
+    lock_timeout_seconds: float = Field(default=600.0, description="How long to wait for other processes.")
+    max_quarantined_share: float = Field(
+        default=0.1, ge=0, le=1, description="A partition with a larger share of bad records is not committed."
+    )
+    keep_spools_days: float = Field(default=7.0, description="How long landed extractions are kept for a replay.")
+    keep_spools_bytes: int = Field(default=2_000_000_000, description="How much disk landed extractions may take.")
+
+    @property
+    def store(self) -> DuckDB:
+        """The database, to read and write directly."""
+        return DuckDB(
+            Path(self.database),
+            Path(self.spools) / "temporary",
+            memory_limit=self.memory_limit,
+            lock_timeout_seconds=self.lock_timeout_seconds,
+            max_quarantined_share=self.max_quarantined_share,
+        )
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where extractions are spooled."""
+        return Path(self.spools)
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Commit an extraction, or a frame, to the partitions of the run."""
+        try:
+            if isinstance(obj, Extraction):
+                self._land(context, obj)
+            else:
+                self._write_frame(context, obj)
+        except ConnectorError as error:
+            raise failure(error) from error
+
+    def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
+        """Return the upstream table as a frame: the newest version of each record, times aware and in UTC.
+
+        The input's metadata may name `columns`, a mapping of the frame's columns to paths into the table
+        (`{"status": "workflow_status.name"}`). An asset without partitions gets all that has been landed.
+        """
+        *schema, name = context.asset_key.path
+        metadata = context.definition_metadata or {}
+        try:
+            return self.store.read_frame(
+                ".".join(schema) or "main",
+                name,
+                partitions=_asked_partitions(context),
+                columns=metadata.get("columns"),
+                current=True,
+            )
+        except ConnectorError as error:
+            raise failure(error) from error
+
+    def _land(self, context: dg.OutputContext, extraction: Extraction) -> None:
+        spool, stream = extraction.spool, extraction.stream
+        try:
+            landed = self.store.land(
+                extraction.source,
+                stream,
+                spool,
+                partitions=extraction.partitions,
+                window=extraction.window,
+                run_id=context.run_id,
+            )
+            spool.mark_committed()
+        finally:
+            spool.close()
+        prune(self.spool_folder, keep_days=self.keep_spools_days, keep_bytes=self.keep_spools_bytes)
+        context.log.info(
+            f"{landed.table}: {landed.rows:,} rows in {len(landed.partitions)} partitions from {len(spool.marks)} pages"
+        )
+        for undeclared in landed.undeclared:
+            context.log.warning(
+                f"{landed.table}: a field nobody declared, $.{undeclared.name} ({undeclared.type}), in "
+                f"{undeclared.records} records from page {undeclared.first_page} on. It is kept in _extra."
+            )
+        if landed.quarantined:
+            context.log.warning(
+                f"{landed.table}: {landed.quarantined} records do not fit and are in {landed.table}_quarantine; "
+                f"the first: {landed.first_reason}."
+            )
+        context.add_output_metadata(
+            {
+                **_stream_metadata(extraction, landed),
+                "dagster/table_name": f"{Path(self.database).stem}.{landed.table}",
+                "dagster/uri": Path(self.database).resolve().as_uri(),
+            }
+        )
+        _add_facts(context, landed.partitions, landed.data_version)
+
+    def _write_frame(self, context: dg.OutputContext, frame: Any) -> None:
+        import pandas as pd
+
+        *schema, name = context.asset_key.path
+        if not isinstance(frame, pd.DataFrame):
+            raise SchemaConflict(
+                f"{context.asset_key.to_user_string()} returned {type(frame).__name__}; return a pandas.DataFrame."
+            )
+        metadata = context.definition_metadata or {}
+        partitions = context.asset_partition_keys if context.has_asset_partitions else (SNAPSHOT,)
+        facts = self.store.write_frame(
+            ".".join(schema) or "main",
+            name,
+            frame,
+            partitions=partitions,
+            run_id=context.run_id,
+            partition_column=metadata.get("partition_column"),
+        )
+        table = f"{'.'.join(schema) or 'main'}.{name}"
+        context.log.info(f"{table}: {len(frame):,} rows")
+        columns = [dg.TableColumn(str(column), str(kind)) for column, kind in frame.dtypes.items()]
+        context.add_output_metadata(
+            {
+                "dagster/column_schema": dg.TableSchema(columns),
+                "dagster/table_name": f"{Path(self.database).stem}.{table}",
+                "dagster/uri": Path(self.database).resolve().as_uri(),
+                "preview": dg.MetadataValue.md(_markdown(frame.head(5).to_dict("records"), list(frame.columns))),
+            }
+        )
+        version = Landed(table, facts, len(frame), 0, 0, 0, None, (), ()).data_version
+        _add_facts(context, facts, version)
+
+
+def failure(error: ConnectorError) -> dg.Failure:
+    """Return the one clear message a run ends with."""
+    return dg.Failure(description=str(error), metadata={"error": type(error).__name__})
+
+
+def column_schema(stream: Stream) -> dg.TableSchema:
+    """Return the declared columns as Dagster shows them."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                column.name,
+                TYPES[column.type],
+                column.description,
+                dg.TableColumnConstraints(
+                    nullable=column.name not in stream.primary_key, unique=stream.primary_key == (column.name,)
+                ),
+            )
+            for column in stream.columns
+        ]
+    )
+
+
+def _asked_partitions(context: dg.InputContext) -> Sequence[str] | None:
+    """Return the upstream partitions an input stands for; None where that is all of them."""
+    if not context.has_asset_partitions:
+        return None
+    asked = context.asset_partition_keys
+    return None if len(asked) > 1 and set(asked) == set(context.asset_partitions_def.get_partition_keys()) else asked
+
+
+def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
+    spool, statistics = extraction.spool, extraction.statistics
+    firsts = [facts.first_cursor for facts in landed.partitions.values() if facts.first_cursor is not None]
+    lasts = [facts.last_cursor for facts in landed.partitions.values() if facts.last_cursor is not None]
+    metadata: dict[str, Any] = {
+        "rows": landed.rows,
+        "records_received": landed.received,
+        "records_outside_the_window": landed.left_out,
+        "older_copies_left_out": landed.duplicates,
+        "quarantined": landed.quarantined,
+        "undeclared_fields": ", ".join(field.name for field in landed.undeclared) or "none",
+        "pages": len(spool.marks),
+        "pages_resumed": spool.resumed_pages,
+        "requests": statistics.requests,
+        "retries": statistics.retries,
+        "bytes": statistics.bytes or spool.size_bytes,
+        "seconds_waiting": round(statistics.wait_seconds, 3),
+        "dagster/column_schema": column_schema(extraction.stream),
+        "preview": dg.MetadataValue.md(_markdown(landed.preview, [c.name for c in extraction.stream.columns])),
+    }
+    if firsts and lasts:
+        metadata["cursor_range"] = f"{min(firsts).isoformat()} … {max(lasts).isoformat()}"
+    return metadata
+
+
+def _add_facts(context: dg.OutputContext, facts: Mapping[str, PartitionFacts], version: str) -> None:
+    """Say what each partition holds, and which version of the data this is."""
+    context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
+    if not context.has_asset_partitions:
+        context.add_output_metadata({"dagster/row_count": facts[SNAPSHOT].rows, "data_version": version})
+        return
+    for key, fact in facts.items():
+        about: dict[str, Any] = {"dagster/partition_row_count": fact.rows, "data_version": fact.data_version}
+        context.step_context.add_asset_metadata(about, asset_key=context.asset_key, partition_key=key)
+
+
+_PREVIEW_COLUMNS = 12
+_PREVIEW_CHARACTERS = 60
+
+
+def _markdown(rows: Sequence[Mapping[Any, Any]], columns: Sequence[Any]) -> str:
+    """Return a table for people: a few rows, the first columns, long values cut."""
+    if not rows:
+        return "No rows."
+    shown = list(columns)[:_PREVIEW_COLUMNS]
+    lines = ["| " + " | ".join(map(str, shown)) + " |", "|" + " --- |" * len(shown)]
+    lines += ["| " + " | ".join(_cell(row[column]) for column in shown) + " |" for row in rows]
+    if len(columns) > len(shown):
+        lines.append(f"\n… and {len(columns) - len(shown)} more columns.")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # NaN and NaT are the values that differ from themselves
+        return ""
+    text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= _PREVIEW_CHARACTERS else f"{text[:_PREVIEW_CHARACTERS]}…"

@@ -1,0 +1,90 @@
+"""What the environment sets for the whole project, read once when the definitions load."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal, cast
+
+from connector_resources.errors import ConfigurationError
+
+Mode = Literal["sandbox", "live"]
+
+_LIVE_START = date(2026, 1, 1)
+_SANDBOX_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The project's settings.
+
+    `mode` chooses where the sources read: `sandbox` is a local server that keeps the vendors' rules, `live` the
+    vendors. Each has its own database file, so their rows never mix. `start` is the first daily partition (UTC); in
+    the sandbox, whose data always ends with yesterday, it is 90 days before today.
+    """
+
+    mode: Mode
+    data_folder: Path
+    start: date
+    enabled: frozenset[str] = frozenset()
+    sandbox_url: str = ""
+    sandbox_scale: float = 1.0
+    sandbox_limits: float = 1.0
+    sandbox_seed: int = 1
+    sandbox_today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    memory_limit: str = "256MB"
+
+    @property
+    def database(self) -> Path:
+        """The database file of this mode."""
+        return self.data_folder / f"{self.mode}.duckdb"
+
+    def is_enabled(self, source: str, stream: str) -> bool:
+        """Whether a stream that is off by default is turned on by ENABLED_STREAMS."""
+        return bool(self.enabled & {f"{source}.{stream}", f"{source}.*"})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings. Raises ConfigurationError, naming the variable and what it may be."""
+        mode = environment.get("CONNECTOR_MODE") or "sandbox"
+        if mode not in ("sandbox", "live"):
+            raise ConfigurationError(f"CONNECTOR_MODE is {mode!r}; set it to sandbox or live.")
+        today = _date(environment, "SANDBOX_TODAY", datetime.now(UTC).date())
+        default_start = today - timedelta(days=_SANDBOX_DAYS) if mode == "sandbox" else _LIVE_START
+        names = (name.strip() for name in environment.get("ENABLED_STREAMS", "").split(","))
+        return cls(
+            mode=cast(Mode, mode),
+            data_folder=Path(environment.get("DATA_FOLDER") or "data"),
+            start=_date(environment, "PARTITIONS_START", default_start),
+            enabled=frozenset(name for name in names if name),
+            sandbox_url=environment.get("SANDBOX_URL", ""),
+            sandbox_scale=_number(environment, "SANDBOX_SCALE", 1.0),
+            sandbox_limits=_number(environment, "SANDBOX_LIMITS", 1.0),
+            sandbox_seed=int(_number(environment, "SANDBOX_SEED", 1)),
+            sandbox_today=today,
+            memory_limit=environment.get("DUCKDB_MEMORY_LIMIT") or "256MB",
+        )
+
+
+def _date(environment: Mapping[str, str], variable: str, default: date) -> date:
+    text = environment.get(variable)
+    if not text:
+        return default
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{variable} is {text!r}; set it to a day as YYYY-MM-DD.") from error
+
+
+def _number(environment: Mapping[str, str], variable: str, default: float) -> float:
+    text = environment.get(variable)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{variable} is {text!r}; set it to a number.") from error
+    if value < 0:
+        raise ConfigurationError(f"{variable} is {text}; it may not be negative.")
+    return value
