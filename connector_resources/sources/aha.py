@@ -1201,9 +1201,9 @@ schedules = HttpStream(
     primary_key=("id",),
     columns=(
         *identity("the schedule"),
-        Column("hours_per_day", "decimal", "Working hours of a day."),
-        Column("story_points_per_day", "decimal", "Story points of a day."),
-        Column("velocity", "decimal", "What share of the time goes into planned work."),
+        Column("hours_per_day", "string", "Working hours of a day, a number as text."),
+        Column("story_points_per_day", "string", "Story points of a day, a number as text."),
+        Column("velocity", "string", "What share of the time goes into planned work, a number as text."),
     ),
 )
 
@@ -1346,7 +1346,7 @@ custom_report_rows = HttpStream(
     primary_key=("report_id", "row_number"),
     columns=(
         Column("report_id", "string", "The saved report, by the id in its address."),
-        Column("row_number", "integer", "The row's place in the report, 1 first; other rows have it another day."),
+        Column("row_number", "integer", "Orders the rows as the report does; another day it is another row's."),
         Column("columns", "json", "The report's columns, in the order of the cells."),
         Column("cells", "json", "The row as the API gives it."),
     ),
@@ -1619,7 +1619,8 @@ class Aha(HttpSource):
         if isinstance(stream, DetailedStream):
             return self._detailed(stream, answer)
         if stream.name == product_users.name:
-            return replace(answer, records=tuple(_with_user_id(record) for record in answer.records))
+            where = f"{self.name}.{stream.name}: GET {request.path}"
+            return replace(answer, records=tuple(_with_user_id(where, record) for record in answer.records))
         return answer
 
     def _detailed(self, stream: DetailedStream, answer: Answer) -> Answer:
@@ -1695,10 +1696,13 @@ class _Membership(msgspec.Struct):
     user: _Nested
 
 
-def _with_user_id(record: msgspec.Raw) -> msgspec.Raw:
+def _with_user_id(where: str, record: msgspec.Raw) -> msgspec.Raw:
     """Return the record with its `user.id` beside it as `user_id`, the rest as it came."""
-    user_id = msgspec.json.encode(msgspec.json.decode(record, type=_Membership).user.id)
-    return msgspec.Raw(b'{"user_id":' + user_id + b"," + bytes(record)[1:])
+    try:
+        user_id = msgspec.json.decode(record, type=_Membership).user.id
+    except msgspec.DecodeError as error:
+        raise MalformedPage(f"{where}: a record names no user ({error}). The API may have changed.") from None
+    return msgspec.Raw(b'{"user_id":' + msgspec.json.encode(user_id) + b"," + bytes(record)[1:])
 
 
 def _split(text: str) -> list[str]:
