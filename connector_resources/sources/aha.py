@@ -1050,7 +1050,7 @@ deletions = HttpStream(
     columns=(
         Column("id", "string", "Tells the deletion from all others; not the id of what was deleted."),
         Column("status", "string", "How far a restore is, such as restore_in_progress."),
-        Column("record", "json", "What was deleted: name and type."),
+        Column("record", "json", "What was deleted: name, type and, on some accounts, reference_num."),
         Column("deleted_by", "json", "Who deleted it: id, name, email."),
         Column("deleted_at", "timestamp", "When it was deleted."),
     ),
@@ -1144,7 +1144,7 @@ teams = HttpStream(
         *identity("the team"),
         Column("team_members_count", "integer", "How large the team is; typed in where not calculated."),
         Column("automatically_calculate_team_members_count", "boolean", "Whether that number follows the members."),
-        Column("capacity", "string", "What the team can do in a period, a number as text."),
+        Column("capacity", "decimal", "What the team can do, made of its members and its schedule."),
         Column("hourly_rate", "decimal", "What an hour of the team costs, in the account's currency."),
         COLOR,
         Column("start_date", "date", "The first day the team is there."),
@@ -1163,7 +1163,8 @@ team_memberships = HttpStream(
     records="team_memberships",
     params=ALL_FIELDS,
     paginator=PAGES,
-    # No unless_empty: a team's team_members_count is typed in by people unless it is calculated.
+    # No unless_empty: a team's team_members_count is typed in by people unless it is calculated, and a team with
+    # members can say 0.
     parent=Parent(teams, {"team_id": "id"}),
     primary_key=("id",),
     cursor=Cursor("created_at"),
@@ -1201,9 +1202,9 @@ schedules = HttpStream(
     primary_key=("id",),
     columns=(
         *identity("the schedule"),
-        Column("hours_per_day", "string", "Working hours of a day, a number as text."),
-        Column("story_points_per_day", "string", "Story points of a day, a number as text."),
-        Column("velocity", "string", "What share of the time goes into planned work, a number as text."),
+        Column("hours_per_day", "decimal", "Working hours of a day."),
+        Column("story_points_per_day", "decimal", "Story points of a day."),
+        Column("velocity", "decimal", "How much the team gets done, in the account's own measure."),
     ),
 )
 
@@ -1263,7 +1264,7 @@ def capacity(of: HttpStream, kind: str) -> tuple[HttpStream, HttpStream]:
             Column("id", "string", "Tells the investment from all others of the account."),
             Column(f"{kind}_id", "string", f"The record planned for, {of.name}.id.", parent=f"{kind}_id"),
             Column("capacity_scenario_id", "string", "The scenario it belongs to, capacity_scenarios.id."),
-            Column("total", "integer", "All of it together, in the scenario's units."),
+            Column("total", "number", "All of it together, in the scenario's units."),
         ),
     )
     estimates = HttpStream(
@@ -1287,8 +1288,8 @@ def capacity(of: HttpStream, kind: str) -> tuple[HttpStream, HttpStream]:
             Column("team_membership_id", "string", "The member that gives it, team_memberships.id."),
             Column("period_start", "date", "The first day of the period."),
             Column("total", "number", "How much, in the scenario's units."),
-            Column("computed", "json", "What the application derived it from or to; its form is not documented."),
-            Column("ignored", "json", "Whether or what of it does not count; its form is not documented."),
+            Column("computed", "boolean", "Whether it is a sum the application made of others."),
+            Column("ignored", "boolean", "Whether it is left out of sums."),
         ),
     )
     return investments, estimates
@@ -1353,34 +1354,67 @@ custom_report_rows = HttpStream(
 )
 
 
-def listed(name: str, record: str, description: str, *, is_paginated: bool = False) -> HttpStream:
-    """Return a list of the administration whose records the reference does not describe: the rest is in `_extra`."""
-    whole = HttpStream(
-        name=name,
-        description=description,
-        enabled=False,
-        path=f"/{name}",
-        records=name,
-        primary_key=("id",),
-        columns=identity(record),
-    )
-    return replace(whole, paginator=PAGES) if is_paginated else whole
+discovery_groups = HttpStream(
+    name="discovery_groups",
+    description="Groups of people to interview. Needs Aha! Discovery; the reference does not describe the records.",
+    enabled=False,
+    path="/discovery_groups",
+    records="discovery_groups",
+    paginator=PAGES,
+    primary_key=("id",),
+    columns=identity("the group"),
+)
 
+identity_providers = HttpStream(
+    name="identity_providers",
+    description="Services that users sign in with. Needs an account administrator.",
+    enabled=False,
+    path="/identity_providers",
+    records="identity_providers",
+    primary_key=("id",),
+    cursor=Cursor("updated_at"),
+    columns=(
+        *identity("the provider"),
+        Column("enabled", "boolean", "Whether users can sign in with it."),
+        Column("sso_endpoint", "string", "Where users are sent to sign in."),
+        *TIMES,
+    ),
+)
 
-discovery_groups = listed(
-    "discovery_groups",
-    "the group",
-    "Groups of people to interview. Needs Aha! Discovery.",
-    is_paginated=True,
+paid_seat_groups = HttpStream(
+    name="paid_seat_groups",
+    description="Groups that share paid seats. Needs an account administrator.",
+    enabled=False,
+    path="/paid_seat_groups",
+    records="paid_seat_groups",
+    primary_key=("id",),
+    cursor=Cursor("updated_at"),
+    columns=(
+        *identity("the group"),
+        Column("administrators", "json", "Who gives out the seats: id, name, email, times."),
+        Column("capacity", "integer", "How many seats the group has."),
+        Column("allocated_seats", "integer", "How many of them are taken."),
+        DESCRIPTION,
+        *TIMES,
+    ),
 )
-identity_providers = listed(
-    "identity_providers", "the provider", "Services that users sign in with. Needs an account administrator."
-)
-paid_seat_groups = listed(
-    "paid_seat_groups", "the group", "Groups that share paid seats. Needs an account administrator."
-)
-account_backups = listed(
-    "account_backups", "the backup", "Backups of the account that can be fetched. Needs an account administrator."
+
+account_backups = HttpStream(
+    name="account_backups",
+    description="Backups of the account that were ordered. Needs an account administrator and the plan Enterprise+.",
+    enabled=False,
+    path="/account_backups",
+    records="account_backups",
+    primary_key=("id",),
+    cursor=Cursor("created_at"),
+    columns=(
+        Column("id", "string", "Tells the backup from all others of the account."),
+        Column("status_code", "integer", "0 queued, 1 in progress, 2 completed, 3 error."),
+        Column("status_description", "string", "The same in words."),
+        CREATED_AT,
+        Column("file_size", "string", "How large the file is, in words; empty where not known."),
+        Column("download_url", "string", "Where the file is fetched, with a key."),
+    ),
 )
 
 
