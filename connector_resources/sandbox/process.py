@@ -1,0 +1,80 @@
+"""The sandbox as a child process, started when it is first needed. Cheap to import."""
+
+import atexit
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Self
+
+from connector_resources.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from connector_resources.sandbox.settings import Settings
+
+
+class SandboxProcess:
+    """A sandbox server of our own, on a free port; a context manager.
+
+    The child stops when this process ends, however it ends: its standard input is then closed.
+    """
+
+    def __init__(self, settings: "Settings") -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers. Raises ConfigurationError when it cannot start."""
+        settings = self._settings
+        options = {
+            "seed": settings.seed,
+            "scale": settings.scale,
+            "limits": settings.limits,
+            "today": settings.today.isoformat(),
+            "latency": settings.latency_seconds,
+        }
+        command = [sys.executable, "-m", "connector_resources.sandbox", "--port", "0", "--exit-with-parent"]
+        for name, value in options.items():
+            command += [f"--{name}", str(value)]
+        for fault in settings.faults:
+            command += ["--fault", json.dumps(asdict(fault))]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = process
+        assert process.stdout is not None
+        first_line = process.stdout.readline()
+        if not first_line:
+            raise ConfigurationError(f"The sandbox did not start (status {process.wait()}); see its message above.")
+        self.url = json.loads(first_line)["url"]
+        return self
+
+    def stop(self) -> None:
+        """Stop the server."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+_running: dict["Settings", SandboxProcess] = {}
+_starting = threading.Lock()
+
+
+def running_sandbox(settings: "Settings") -> SandboxProcess:
+    """Return this process's sandbox with these settings, started at the first call and stopped at exit."""
+    with _starting:
+        if settings not in _running:
+            sandbox = SandboxProcess(settings).start()
+            atexit.register(sandbox.stop)
+            _running[settings] = sandbox
+        return _running[settings]
