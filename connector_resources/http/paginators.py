@@ -151,7 +151,7 @@ class LinkHeader:
     def next(self, request: Request, answer: Answer) -> Request | None:
         """Return the request with the query of the link whose `rel` is next."""
         for link in requests.utils.parse_header_links(answer.response.headers.get("link", "")):
-            if link.get("rel") == "next":
+            if "next" in link.get("rel", "").casefold().split():
                 return _follow(request, link["url"], ())
         return None
 
@@ -176,7 +176,12 @@ class Token:
     def next(self, request: Request, answer: Answer) -> Request | None:
         """Return the request with the token; None without one, or where `more` is false."""
         token = answer.value(self.token)
-        if token in (None, "") or (self.more is not None and answer.value(self.more) is False):
+        if (
+            token is None
+            or token is False
+            or token == ""
+            or (self.more is not None and answer.value(self.more) is False)
+        ):
             return None
         return request.with_params(**{self.parameter: str(token)})
 
@@ -189,10 +194,11 @@ def _integer(answer: Answer, path: str) -> int | None:
     value = answer.value(path)
     if value is None:
         return None
-    try:
+    if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
-    except (TypeError, ValueError) as error:
-        raise MalformedPage(f"expected a whole number at '{path}' of the envelope, got {value!r}.") from error
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise MalformedPage(f"expected a whole number at '{path}' of the envelope, got {str(value)[:40]!r}.")
 
 
 def _follow(request: Request, link: str, keep: tuple[str, ...]) -> Request:
