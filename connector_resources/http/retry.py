@@ -6,6 +6,7 @@ from the whole of a growing interval ("full jitter"), so that processes that fai
 Tries and total time are bounded.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from connector_resources.errors import RateLimited, RequestRetryable
 
 _EPOCH_FROM = 1_000_000_000
 """A reset value at least this large is an instant, a smaller one a number of seconds."""
+_EPOCH_MS_FROM = 1_000_000_000_000
+"""A reset value at least this large is an instant in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,12 @@ class RetryPolicy:
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 60.0
 
-    def retrying(self, sleep: Callable[[float], None]) -> tenacity.Retrying:
-        """Return the tenacity loop of this policy."""
+    def retrying(
+        self, sleep: Callable[[float], None], clock: Callable[[], float] = time.monotonic
+    ) -> tenacity.Retrying:
+        """Return the tenacity loop of this policy; a wait that would end after `total_seconds` is not begun."""
         return tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.tries) | tenacity.stop_after_delay(self.total_seconds),
+            stop=tenacity.stop_after_attempt(self.tries) | _OutOfTime(clock() + self.total_seconds, clock),
             wait=_DemandedOrJitter(self.first_wait_seconds, self.longest_wait_seconds),
             retry=tenacity.retry_if_exception(_is_worth_another_try),
             sleep=sleep,
@@ -52,6 +57,15 @@ class TryAgain(RequestRetryable):
         self.wait_seconds = wait_seconds
 
 
+@dataclass(frozen=True, slots=True)
+class _OutOfTime(tenacity.stop.stop_base):
+    end: float
+    clock: Callable[[], float]
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        return self.clock() + retry_state.upcoming_sleep > self.end
+
+
 def _is_worth_another_try(error: BaseException) -> bool:
     return isinstance(error, TryAgain) and not isinstance(error, RateLimited)
 
@@ -63,7 +77,7 @@ class _DemandedOrJitter(tenacity.wait.wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
-        if isinstance(error, TryAgain) and error.wait_seconds is not None:
+        if isinstance(error, TryAgain) and error.wait_seconds:  # "at once", said with a refusal, is no advice
             return error.wait_seconds
         jitter = tenacity.wait_random_exponential(multiplier=self.first_wait_seconds, max=self.longest_wait_seconds)
         return jitter(retry_state)
@@ -72,19 +86,16 @@ class _DemandedOrJitter(tenacity.wait.wait_base):
 def demanded_wait(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
     """Return how many seconds the server asks to wait, None where it does not say.
 
-    `Retry-After` (RFC 9110, 10.2.3) wins over `X-Ratelimit-Reset`; a time that has passed is a wait of 0. Header
-    names are lower case.
+    `Retry-After` (RFC 9110, 10.2.3) wins over `X-Ratelimit-Reset`; a time that has passed is a wait of 0. What cannot
+    be read says nothing. Header names are lower case.
     """
     if (after := headers.get("retry-after")) is not None:
+        if (seconds := _number(after)) is not None:
+            return max(0.0, seconds)
         try:
-            return max(0.0, float(after))
-        except ValueError:
-            pass  # not a number of seconds: the other form is a date
-        try:
-            instant = parsedate_to_datetime(after)
-        except ValueError:
+            return max(0.0, _epoch(parsedate_to_datetime(after)) - now())
+        except (ValueError, OverflowError):
             return None
-        return max(0.0, (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() - now())
     return _reset_wait(headers.get("x-ratelimit-reset"), now)
 
 
@@ -98,11 +109,26 @@ def exhausted_wait(headers: Mapping[str, str], now: Callable[[], float] = time.t
 def _reset_wait(reset: str | None, now: Callable[[], float]) -> float | None:
     if reset is None:
         return None
-    try:
-        value = float(reset)
-    except ValueError:
+    value = _number(reset)
+    if value is None:
         try:
-            value = datetime.fromisoformat(reset).timestamp()
-        except ValueError:
+            value = _epoch(datetime.fromisoformat(reset))
+        except (ValueError, OverflowError):
             return None
-    return max(0.0, value - now()) if value >= _EPOCH_FROM else max(0.0, value)
+    if value >= _EPOCH_MS_FROM:
+        value /= 1000
+    return max(0.0, value - now() if value >= _EPOCH_FROM else value)
+
+
+def _number(text: str) -> float | None:
+    """Read a number; None for any other text, and for "inf" and "nan", which are no time to wait."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _epoch(instant: datetime) -> float:
+    """Return the seconds since 1970 of an instant; one without a zone is in UTC."""
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
