@@ -65,7 +65,11 @@ class RateLimiter:
         return max(0.0, wait_seconds)
 
     def block(self, seconds: float) -> None:
-        """Give no permit to anybody for `seconds`: the server asked for it."""
+        """Give no permit to anybody for `seconds`: the server asked for it.
+
+        An hour is the longest, since the file cannot tell a later instant from one of an earlier boot.
+        """
+        seconds = min(seconds, _STALE_SECONDS)
 
         def push(blocked_until: float, permits: list[float], now: float) -> tuple[float, list[float]]:
             return max(blocked_until, now + seconds), permits
