@@ -11,14 +11,15 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import portalocker
 
-from connector_resources.errors import RequestRejected
+from connector_resources.errors import ConfigurationError, RequestRejected, RequestRetryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,9 @@ class _Tokens:
         return now < self.expires_at
 
 
+_USUAL_LIFE_SECONDS = 3600.0
+
+
 def _tokens(answer: Mapping[str, Any], now: float, refresh_token: str | None) -> _Tokens:
     """Read a token answer in snake_case or camelCase.
 
@@ -131,7 +135,10 @@ def _tokens(answer: Mapping[str, Any], now: float, refresh_token: str | None) ->
     access = answer.get("access_token") or answer.get("accessToken")
     if not access:
         raise RequestRejected(f"The token endpoint answered without an access token (keys: {', '.join(answer)}).")
-    life = float(answer.get("expires_in") or answer.get("expiresIn") or 3600)
+    try:
+        life = float(answer.get("expires_in") or answer.get("expiresIn") or _USUAL_LIFE_SECONDS)
+    except (TypeError, ValueError):
+        life = _USUAL_LIFE_SECONDS
     if life > 86_400:
         life /= 1000
     return _Tokens(
@@ -170,6 +177,9 @@ class OAuth2ClientCredentials:
         self._current = _tokens(self.endpoint(form), self.clock(), None)
 
 
+_LOCK_TIMEOUT_SECONDS = 120
+
+
 @dataclass(slots=True)
 class OAuth2Refresh:
     """OAuth 2 with a refresh token that the vendor replaces at each use (RFC 6749, 6).
@@ -201,7 +211,7 @@ class OAuth2Refresh:
 
     def _renew(self, refused: str | None) -> _Tokens:
         self.store.parent.mkdir(parents=True, exist_ok=True)
-        with portalocker.Lock(f"{self.store}.lock", mode="a", timeout=120):
+        with self._locked():
             tokens = self._stored()
             is_refused = tokens is not None and refused == f"Bearer {tokens.access}"
             if tokens is not None and tokens.are_fresh(self.clock()) and not is_refused:
@@ -217,14 +227,35 @@ class OAuth2Refresh:
             self._write(tokens)
             return tokens
 
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = portalocker.Lock(f"{self.store}.lock", mode="a", timeout=_LOCK_TIMEOUT_SECONDS)
+        try:
+            lock.acquire()
+        except portalocker.LockException:
+            raise RequestRetryable(
+                f"another process has been refreshing the token for {_LOCK_TIMEOUT_SECONDS} s "
+                f"({self.store.name}.lock). Run it again."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _stored(self) -> _Tokens | None:
         try:
             data = json.loads(self.store.read_text())
+            if data["first_refresh_token"] != self._fingerprint():
+                return None
+            return _Tokens(str(data["access_token"]), data["refresh_token"], float(data["expires_at"]))
         except FileNotFoundError:
             return None
-        if data["first_refresh_token"] != self._fingerprint():
-            return None
-        return _Tokens(data["access_token"], data["refresh_token"], data["expires_at"])
+        except (KeyError, TypeError, ValueError):
+            # Starting over by ourselves could use a refresh token a second time, which revokes the whole grant.
+            raise ConfigurationError(
+                f"{self.store} is not the token file it should be. Remove it, authorize the app again and set the new "
+                "refresh token."
+            ) from None
 
     def _fingerprint(self) -> str:
         """Tell one configured refresh token from another without keeping it."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 import requests.utils
+import urllib3.exceptions
 
 from connector_resources.errors import MalformedPage, RequestRejected
 from connector_resources.http.retry import TryAgain, demanded_wait
@@ -51,7 +52,7 @@ class FormTokenEndpoint:
                 status = answer.status_code
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 body = b"".join(answer.iter_content(1 << 16)) if _is_small(headers) else b""
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise TryAgain(
                 f"{where}: no whole answer from {parts.netloc} ({type(error).__name__}). "
                 "Check the host and the network.",
