@@ -87,7 +87,8 @@ class RateLimiter:
             if self.limit.per_minute is not None:
                 allowed = max(1, math.floor(self.limit.per_minute))
                 if len(permits) >= allowed:
-                    slot = max(slot, permits[-allowed] + 60.6 * allowed / self.limit.per_minute)
+                    # Rounded down, never made up for by a shorter window: two bursts would fit into one minute.
+                    slot = max(slot, permits[-allowed] + 60.6 / min(1.0, self.limit.per_minute))
             reserved = slot - now
             return blocked_until, [*permits, slot]
 
