@@ -4,6 +4,7 @@ Every foreign exception is mapped here, the only place that calls `requests`. Me
 never the query, a header or the body.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +14,20 @@ import requests
 import requests.utils
 import urllib3.exceptions
 
-from connector_resources.errors import RateLimited, RequestRejected
+from connector_resources.errors import ConfigurationError, RateLimited, RequestRejected
 from connector_resources.http.authenticators import Authenticator, Signature
 from connector_resources.http.messages import Request, Response
 from connector_resources.http.rate_limit import RateLimiter
 from connector_resources.http.retry import RetryPolicy, TryAgain, demanded_wait, exhausted_wait
 
 _CHUNK_BYTES = 1 << 20
+_UNSENDABLE = (
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    UnicodeError,
+)
 
 
 @dataclass(slots=True)
@@ -59,18 +67,21 @@ class Client:
 
     def __post_init__(self) -> None:
         # Left to itself, requests replaces our Authorization header by what ~/.netrc holds for the host.
+        # What else the environment says is taken over by hand.
         self.session.trust_env = False
         self.session.proxies.update(requests.utils.get_environ_proxies(self.base_url, no_proxy=None))
+        self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
     def send(self, request: Request, limiters: Sequence[RateLimiter] = ()) -> Response:
         """Send `request`, waiting for the account's limiter and for `limiters`, and return a usable answer.
 
         Raises RequestRejected for a final refusal, RequestRetryable once every try is spent, and RateLimited where
-        the server demands a wait longer than the retry policy sleeps.
+        the server demands a wait longer than the retry policy sleeps; ConfigurationError for a host or a credential
+        that cannot be put on the wire.
         """
         where = f"{self.name}: {request.method} {request.path}"
         is_renewed = False
-        for attempt in self.retry.retrying(self._wait):
+        for attempt in self.retry.retrying(self._wait, self.clock):
             with attempt:
                 self.statistics.retries += attempt.retry_state.attempt_number > 1
                 signature = self.authenticator.sign()
@@ -106,6 +117,11 @@ class Client:
             ) as answer:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, self._body(where, answer))
+        except _UNSENDABLE as error:
+            raise ConfigurationError(
+                f"{where}: this cannot be sent ({type(error).__name__}). The base URL must read https://host or "
+                "https://host/path; a credential must be plain letters, digits and signs, without a line break."
+            ) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # The exception's own text holds the URL with its query, so only its kind is told.
             raise TryAgain(
@@ -119,7 +135,8 @@ class Client:
         end = self.clock() + self.total_timeout_seconds
         chunks: list[bytes] = []
         size = 0
-        for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
+        # `read1` returns what is there: `stream` would gather a whole chunk first, however slowly it drips.
+        while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
             size += len(chunk)
             chunks.append(chunk)
             if size > self.largest_body_bytes:

@@ -1,5 +1,6 @@
 """Posting a form to an OAuth 2 token endpoint (RFC 6749, 3.2), with errors that hold nothing of what was sent."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,9 +33,10 @@ class FormTokenEndpoint:
     session: requests.Session = field(default_factory=requests.Session, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Left to itself, requests adds an Authorization header from ~/.netrc.
+        # Left to itself, requests adds an Authorization header from ~/.netrc; the rest is taken over by hand.
         self.session.trust_env = False
         self.session.proxies.update(requests.utils.get_environ_proxies(self.url, no_proxy=None))
+        self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
     def __call__(self, form: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the decoded answer. Raises RequestRejected, TryAgain or MalformedPage."""
