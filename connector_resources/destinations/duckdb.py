@@ -355,14 +355,19 @@ class DuckDB:
         With several partitions, `partition_column` names the column whose UTC day is a row's partition. Columns are
         matched by name; categories are stored as text and their dtype restored when the frame is read.
         """
-        stored, dtypes = _storable(f"{schema}.{name}", frame)
+        stored, texts, dtypes = _storable(f"{schema}.{name}", frame)
+        # DuckDB takes a column without any text for numbers.
+        as_text = ", ".join(f"{quoted(column)}::VARCHAR AS {quoted(column)}" for column in texts)
+        values = f"* REPLACE ({as_text})" if texts else "*"
         try:
             with self._workbench() as connection:
                 connection.register("given", stored)
                 day = (
                     f"strftime({quoted(partition_column)}, '%Y-%m-%d')" if partition_column else literal(partitions[0])
                 )
-                connection.execute(f"CREATE TEMP TABLE batch AS SELECT *, {day}::VARCHAR AS _partition FROM given")
+                connection.execute(
+                    f"CREATE TEMP TABLE batch AS SELECT {values}, {day}::VARCHAR AS _partition FROM given"
+                )
                 declared = _described(connection, "batch")
                 outside = connection.execute(
                     f"SELECT DISTINCT _partition FROM batch WHERE _partition NOT IN ({_listed(partitions)})"
@@ -409,7 +414,13 @@ class DuckDB:
             stored = _described(connection, table)
             if columns is None:
                 columns = {column: column for column in stored if column not in _HOUSEKEEPING}
-            selected = ", ".join(f"{_reached(path, stored)} AS {quoted(alias)}" for alias, path in columns.items())
+            # pandas is told the zone below: DuckDB's own way of telling it is deprecated by pandas 3.1.
+            instants = [alias for alias, path in columns.items() if stored.get(path) == "TIMESTAMP WITH TIME ZONE"]
+            selected = ", ".join(
+                f"{_reached(path, stored)}{' AT TIME ZONE ' + literal('UTC') if alias in instants else ''} "
+                f"AS {quoted(alias)}"
+                for alias, path in columns.items()
+            )
             conditions = ["_is_current"] if current and "_is_current" in stored else []
             if partitions is not None:
                 conditions.append(f"_partition IN ({_listed(partitions)})")
@@ -418,9 +429,12 @@ class DuckDB:
             kinds = connection.execute(
                 "SELECT dtypes FROM store._frames WHERE schema = ? AND name = ?", [schema, name]
             ).fetchone()
-        for column, kind in (json.loads(kinds[0]) if kinds else {}).items():
-            if column in frame.columns:
-                frame[column] = frame[column].astype(kind)
+        for alias in instants:
+            frame[alias] = frame[alias].dt.tz_localize("UTC")
+        restored = json.loads(kinds[0]) if kinds else {}
+        for alias, path in columns.items():
+            if path in restored:
+                frame[alias] = _restored(frame[alias], restored[path])
         return frame
 
 
@@ -694,27 +708,48 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
-def _storable(name: str, frame: "pd.DataFrame") -> tuple["pd.DataFrame", str]:
-    """Return the frame as DuckDB can take it, and the dtypes to restore when it is read, as JSON."""
+def _storable(name: str, frame: "pd.DataFrame") -> tuple["pd.DataFrame", list[str], str]:
+    """Return the frame as DuckDB can take it, which columns are text, and the dtypes to restore when read, as JSON."""
     import pandas as pd
 
     stored = frame.copy(deep=False)
     dtypes: dict[str, str] = {}
+    texts: list[str] = []
     for column in frame.columns:
         kind = frame[column].dtype
         is_object = pd.api.types.is_object_dtype(kind)
         if isinstance(kind, pd.CategoricalDtype):
             stored[column] = frame[column].astype(object)
             dtypes[str(column)] = "category"
+            if kind.categories.empty or _is_text(kind.categories.dtype):
+                texts.append(str(column))
         elif str(kind) in _RESTORED:
             dtypes[str(column)] = str(kind)
         elif isinstance(kind, pd.StringDtype):
             stored[column] = frame[column].astype(object)
+            dtypes[str(column)] = "str"
         elif is_object and not frame[column].dropna().map(lambda value: isinstance(value, str)).all():
             raise SchemaConflict(f"{name}: the column {column!r} holds objects that are not text. Give it a dtype.")
-        if is_object or str(column) in dtypes or isinstance(kind, pd.StringDtype):
+        if _is_text(kind):
+            texts.append(str(column))
+        if is_object or str(column) in dtypes:
             stored[column] = stored[column].where(frame[column].notna(), None)
-    return stored, json.dumps(dtypes)
+    return stored, texts, json.dumps(dtypes)
+
+
+def _is_text(kind: Any) -> bool:
+    import pandas as pd
+
+    return isinstance(kind, pd.StringDtype) or pd.api.types.is_object_dtype(kind)
+
+
+def _restored(column: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
+    """Return a column under the dtype it was written with. One without a value comes back without a type."""
+    import pandas as pd
+
+    if kind == "str" or (kind == "category" and pd.api.types.is_object_dtype(column.dtype)):
+        column = column.astype(pd.StringDtype(na_value=float("nan")))
+    return column if kind == "str" else column.astype(kind)  # type: ignore[call-overload]  # stubs want literals
 
 
 def _reached(path: str, stored: Mapping[str, str]) -> str:
