@@ -45,6 +45,7 @@ class Cursor:
     that the API lists records by this column descending, so that a reader may stop at the window's start. A cursor
     with neither is only good for telling the newest version of a record: the stream is read whole. `lookback` is
     subtracted from the start of a window before it is sent; records outside the window are left out again afterwards.
+    `horizon` is how far back from now the API lists records at all, where it does not list them for ever.
     """
 
     column: str
@@ -53,6 +54,7 @@ class Cursor:
     format: Literal["iso", "epoch_ms"] = "iso"
     newest_first: bool = False
     lookback: timedelta = timedelta(0)
+    horizon: timedelta | None = None
 
     @property
     def selects_a_window(self) -> bool:

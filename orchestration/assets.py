@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from connector_resources.spool import Spool
 from connector_resources.streams import Slice, Stream
 from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, column_schema, failure
-from orchestration.partitions import partition_keys, window
+from orchestration.partitions import partition_keys, window, within_horizon
 
 _REPORT_EVERY_SECONDS = 5.0
 _GIVEN_BACK = 10
@@ -59,9 +60,9 @@ def _extracted(context: dg.AssetExecutionContext, kind: type[Source], stream: St
     warehouse: Warehouse = context.resources.warehouse
     connection: Connection = context.resources.connection
     source = connection.connected(getattr(context.resources, kind.name))
-    keys = partition_keys(context, stream)
+    keys = within_horizon(stream, partition_keys(context, stream), datetime.now(UTC))
     asked = Slice(
-        window=window(context) if stream.selects_a_window else None,
+        window=window(keys) if stream.selects_a_window else None,
         parents=None if stream.parent is None else warehouse.store.parent_rows(
             kind.name, stream, keys if stream.parent.stream.is_partitioned else None
         ),

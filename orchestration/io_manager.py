@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from connector_resources.destinations.duckdb import TYPES, DuckDB, Landed, PartitionFacts
+from connector_resources.destinations.duckdb import TYPES, DuckDB, Landed, PartitionFacts, combined_version
 from connector_resources.errors import ConnectorError, SchemaConflict
 from connector_resources.http.client import Statistics
 from connector_resources.spool import Spool, prune
@@ -121,14 +121,12 @@ class Warehouse(dg.ConfigurableIOManager):
                 f"{landed.table}: {landed.quarantined} records do not fit and are in {landed.table}_quarantine; "
                 f"the first: {landed.first_reason}."
             )
-        context.add_output_metadata(
-            {
-                **_stream_metadata(extraction, landed),
-                "dagster/table_name": f"{Path(self.database).stem}.{landed.table}",
-                "dagster/uri": Path(self.database).resolve().as_uri(),
-            }
-        )
-        _add_facts(context, landed.partitions, landed.data_version)
+        context.add_output_metadata({**_stream_metadata(extraction, landed), **self._place(landed.table)})
+        wide = {
+            "dagster/column_schema": column_schema(stream),
+            "preview": dg.MetadataValue.md(_markdown(landed.preview, [column.name for column in stream.columns])),
+        }
+        _add_facts(context, landed.partitions, landed.data_version, wide)
 
     def _write_frame(self, context: dg.OutputContext, frame: Any) -> None:
         import pandas as pd
@@ -151,16 +149,19 @@ class Warehouse(dg.ConfigurableIOManager):
         table = f"{'.'.join(schema) or 'main'}.{name}"
         context.log.info(f"{table}: {len(frame):,} rows")
         columns = [dg.TableColumn(str(column), str(kind)) for column, kind in frame.dtypes.items()]
-        context.add_output_metadata(
-            {
-                "dagster/column_schema": dg.TableSchema(columns),
-                "dagster/table_name": f"{Path(self.database).stem}.{table}",
-                "dagster/uri": Path(self.database).resolve().as_uri(),
-                "preview": dg.MetadataValue.md(_markdown(frame.head(5).to_dict("records"), list(frame.columns))),
-            }
-        )
-        version = Landed(table, facts, len(frame), 0, 0, 0, None, (), ()).data_version
-        _add_facts(context, facts, version)
+        context.add_output_metadata(self._place(table))
+        wide = {
+            "dagster/column_schema": dg.TableSchema(columns),
+            "preview": dg.MetadataValue.md(_markdown(frame.head(5).to_dict("records"), list(frame.columns))),
+        }
+        _add_facts(context, facts, combined_version(facts), wide)
+
+    def _place(self, table: str) -> dict[str, Any]:
+        """Return where a table is, as Dagster shows it."""
+        return {
+            "dagster/table_name": f"{Path(self.database).stem}.{table}",
+            "dagster/uri": Path(self.database).resolve().as_uri(),
+        }
 
 
 def failure(error: ConnectorError) -> dg.Failure:
@@ -210,22 +211,29 @@ def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
         "retries": statistics.retries,
         "bytes": statistics.bytes or spool.size_bytes,
         "seconds_waiting": round(statistics.wait_seconds, 3),
-        "dagster/column_schema": column_schema(extraction.stream),
-        "preview": dg.MetadataValue.md(_markdown(landed.preview, [c.name for c in extraction.stream.columns])),
     }
     if firsts and lasts:
         metadata["cursor_range"] = f"{min(firsts).isoformat()} … {max(lasts).isoformat()}"
     return metadata
 
 
-def _add_facts(context: dg.OutputContext, facts: Mapping[str, PartitionFacts], version: str) -> None:
-    """Say what each partition holds, and which version of the data this is."""
+def _add_facts(
+    context: dg.OutputContext, facts: Mapping[str, PartitionFacts], version: str, wide: Mapping[str, Any]
+) -> None:
+    """Say what each partition holds, and which version of the data this is.
+
+    `wide` is metadata too large to be stored with each partition of a range: it goes to the last one.
+    """
     context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
     if not context.has_asset_partitions:
-        context.add_output_metadata({"dagster/row_count": facts[SNAPSHOT].rows, "data_version": version})
+        context.add_output_metadata({**wide, "dagster/row_count": facts[SNAPSHOT].rows, "data_version": version})
         return
-    for key, fact in facts.items():
-        about: dict[str, Any] = {"dagster/partition_row_count": fact.rows, "data_version": fact.data_version}
+    for key in context.asset_partition_keys:
+        about: dict[str, Any] = dict(wide) if key == context.asset_partition_keys[-1] else {}
+        if key in facts:
+            about |= {"dagster/partition_row_count": facts[key].rows, "data_version": facts[key].data_version}
+        else:
+            about["left_as_it_was"] = "older than what the API lists"
         context.step_context.add_asset_metadata(about, asset_key=context.asset_key, partition_key=key)
 
 

@@ -1,11 +1,11 @@
 """The one daily partitions definition, and the slices its partitions stand for. Days are UTC."""
 
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from connector_resources.errors import StreamNotPartitioned
+from connector_resources.errors import InvalidSlice, StreamNotPartitioned
 from connector_resources.streams import SNAPSHOT, Stream, Window
 
 
@@ -24,7 +24,24 @@ def partition_keys(context: dg.AssetExecutionContext, stream: Stream) -> Sequenc
     return keys
 
 
-def window(context: dg.AssetExecutionContext) -> Window:
-    """Return the window of the partitions a run was asked for, from the first one's start to the last one's end."""
-    bounds = context.partition_time_window
-    return Window(bounds.start.astimezone(UTC), bounds.end.astimezone(UTC))
+def within_horizon(stream: Stream, keys: Sequence[str], now: datetime) -> Sequence[str]:
+    """Return the partitions the API can still list; those beyond its horizon are left as they are.
+
+    Raises InvalidSlice where none of them is left: such a run could only lose what was landed before.
+    """
+    horizon = stream.cursor.horizon if stream.cursor is not None and stream.selects_a_window else None
+    if horizon is None:
+        return keys
+    readable = [key for key in keys if window((key,)).start >= now - horizon]
+    if not readable:
+        raise InvalidSlice(
+            f"{stream.name}: the API lists the last {horizon.days} days only, and {keys[-1]} is older. What was landed "
+            f"for it is unchanged. Ask for {now - horizon + timedelta(days=1):%Y-%m-%d} or later."
+        )
+    return readable
+
+
+def window(keys: Sequence[str]) -> Window:
+    """Return the window of consecutive daily partitions, from the first one's start to the last one's end (UTC)."""
+    first, last = (datetime.fromisoformat(key).replace(tzinfo=UTC) for key in (keys[0], keys[-1]))
+    return Window(first, last + timedelta(days=1))

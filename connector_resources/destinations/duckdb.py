@@ -129,12 +129,15 @@ class Landed:
     @property
     def data_version(self) -> str:
         """One version for all partitions together."""
-        if len(self.partitions) == 1:
-            return next(iter(self.partitions.values())).data_version
-        combined = 0
-        for facts in self.partitions.values():
-            combined ^= int(facts.data_version, 16)
-        return f"{combined:016x}"
+        return combined_version(self.partitions)
+
+
+def combined_version(partitions: Mapping[str, PartitionFacts]) -> str:
+    """Return one version for several partitions together: it changes when the version of any of them does."""
+    combined = 0
+    for facts in partitions.values():
+        combined ^= int(facts.data_version, 16)
+    return f"{combined:016x}"
 
 
 @dataclass(frozen=True, slots=True)
