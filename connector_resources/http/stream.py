@@ -115,6 +115,7 @@ class _Chain:
 
     def add(self, request: Request, answer: Answer, total: int | None) -> None:
         self.pages += 1
+        where = f"{self.stream_name}: {request.method} {request.path}, page {self.pages}"
         request_mark = msgspec.json.encode(request.encode(), order="sorted")
         body_mark = hashlib.blake2b(b"\n".join(answer.records), digest_size=16).digest()
         for mark, seen, what in (
@@ -123,16 +124,16 @@ class _Chain:
         ):
             if mark in seen and (what == "request" or answer.records):
                 raise PaginationLoop(
-                    f"{self.stream_name}: GET {request.path}, page {self.pages}: the same {what} a second time. The "
-                    "API leads the reader in circles; nothing was written. Run it again, or report it to the vendor."
+                    f"{where}: the same {what} again. The API leads the reader in circles; nothing was written. "
+                    "Run it again, or report it to the vendor."
                 )
             seen.add(mark)
         if self.total is not None and total is not None and total != self.total:
             raise IncompleteRead(
-                f"{self.stream_name}: GET {request.path}, page {self.pages}: the server counted {self.total} records "
-                f"before and {total} now. Records came or went while the list was read; it is read again."
+                f"{where}: the server counted {self.total} records before and {total} now. Records came or went while "
+                "the list was read; it is read again."
             )
-        self.total = total
+        self.total = self.total if total is None else total
         self.received += len(answer.records)
 
     def finish(self, *, is_cut_short: bool) -> None:
@@ -204,13 +205,19 @@ def bound(instant: datetime, format: str) -> str:
 
 
 def is_before(cursor: Cursor, record: msgspec.Raw, instant: datetime) -> bool:
-    """Whether a record's cursor lies before `instant`; a record without one does not."""
+    """Whether a record's cursor lies before `instant`; a record without one does not.
+
+    Raises MalformedPage for a cursor that is no instant: where a walk may stop cannot be told then.
+    """
     value = msgspec.json.decode(record, type=dict[str, msgspec.Raw]).get(cursor.column)
     if value is None or bytes(value) == b"null":
         return False
-    if cursor.format == "epoch_ms":
-        return msgspec.json.decode(value, type=int) < instant.timestamp() * 1000
-    moment = msgspec.json.decode(value, type=datetime)
+    try:
+        if cursor.format == "epoch_ms":
+            return msgspec.json.decode(value, type=int) < instant.timestamp() * 1000
+        moment = msgspec.json.decode(value, type=datetime)
+    except msgspec.DecodeError as error:
+        raise MalformedPage(f"the cursor '{cursor.column}' of a record is no instant: {_shortened(error)}.") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) < instant
 
 

@@ -1,0 +1,377 @@
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from connector_resources.errors import (
+    IncompleteRead,
+    MalformedPage,
+    PaginationLoop,
+    RecordsNotFound,
+    RequestRejected,
+    RequestRetryable,
+)
+from connector_resources.http.messages import Answer, Request, Response
+from connector_resources.http.paginators import NextUrl, Offset, PageNumber, Token
+from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
+from connector_resources.streams import Column, Cursor, Page, Parent, ParentRow, Slice
+
+WHOLE = Slice()
+PAGES = PageNumber(size=2, total_pages="pages", total_records="total")
+COLUMNS = (Column("id", "integer", "An id."), Column("updated_at", "timestamp", "When it changed."))
+
+
+def stream(**facts: Any) -> HttpStream:
+    defaults: dict[str, Any] = {
+        "name": "things", "description": "Things.", "columns": COLUMNS, "primary_key": ("id",), "path": "/things",
+        "records": "data",
+    }  # fmt: skip
+    return HttpStream(**(defaults | facts))
+
+
+@dataclass
+class World:
+    """A walk over answers by path and parameters; it sends nothing."""
+
+    reply: Callable[[Request], Any]
+    asked: list[Request] = field(default_factory=list)
+
+    def first_request(self, stream: HttpStream, slice: Slice, parent: ParentRow | None) -> Request:
+        path = stream.path if parent is None else stream.path.format_map(parent.fields)
+        return stream.paginator.first(Request(path, stream.method))
+
+    def fetch(self, stream: HttpStream, request: Request) -> Response:
+        self.asked.append(request)
+        reply = self.reply(request)
+        if isinstance(reply, Exception):
+            raise reply
+        return Response(200, {"content-type": "application/json"}, json.dumps(reply).encode())
+
+    def open(self, stream: HttpStream, request: Request, response: Response) -> Answer:
+        return open_answer(f"test.{stream.name}", stream.records, request, response)
+
+    def next_request(self, stream: HttpStream, slice: Slice, request: Request, answer: Answer) -> Request | None:
+        return stream.paginator.next(request, answer)
+
+
+def ids(page: Page) -> list[int]:
+    return [json.loads(bytes(record))["id"] for record in page.records]
+
+
+def numbered(count: int, size: int = 2, **also: Any) -> Callable[[Request], Any]:
+    """Serve `count` records in numbered pages."""
+
+    def reply(request: Request) -> Any:
+        start = (int(str(request.params["page"])) - 1) * size
+        records = [{"id": number} for number in range(count)[start : start + size]]
+        return {"data": records, "pages": -(-count // size), "total": count, **also}
+
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, [[]]), (1, [[0]]), (2, [[0, 1]]), (3, [[0, 1], [2]]), (4, [[0, 1], [2, 3]])],
+)
+def test_pages_come_in_order_and_end_where_the_envelope_says(count: int, expected: list[list[int]]) -> None:
+    world = World(numbered(count))
+
+    pages = list(read_pages(world, stream(paginator=PAGES), WHOLE))
+
+    assert [ids(page) for page in pages] == expected
+    assert [page.total for page in pages] == [count] * len(pages)
+    assert [page.token is None for page in pages] == [False] * (len(pages) - 1) + [True]
+
+
+@pytest.mark.parametrize("stop", range(5))
+def test_a_read_goes_on_after_any_page_without_asking_again_for_what_it_has(stop: int) -> None:
+    whole = list(read_pages(World(numbered(11)), stream(paginator=PAGES), WHOLE))
+    again = World(numbered(11))
+
+    rest = list(read_pages(again, stream(paginator=PAGES), WHOLE, whole[stop].token))
+
+    assert [ids(page) for page in rest] == [ids(page) for page in whole[stop + 1 :]]
+    assert [request.params["page"] for request in again.asked] == [str(number) for number in range(stop + 2, 7)]
+
+
+PARENTS = (ParentRow({"id": 7}, ("2026-03-01",)), ParentRow({"id": 8}), ParentRow({"id": 9}))
+CHILDREN: dict[str, Any] = {
+    "path": "/parents/{id}/things",
+    "parent": Parent(stream(name="parents"), {"id": "id"}),
+    "paginator": Token("next", "next"),
+}
+
+
+def children(request: Request) -> Any:
+    """Serve two pages for parent 7, nothing for 8, a page for 9."""
+    pages: Mapping[tuple[str, Any], Any] = {
+        ("/parents/7/things", None): {"data": [{"id": 71}], "next": "b"},
+        ("/parents/7/things", "b"): {"data": [{"id": 72}]},
+        ("/parents/8/things", None): {"data": []},
+        ("/parents/9/things", None): {"data": [{"id": 91}]},
+    }
+    return pages[request.path, request.params.get("next")]
+
+
+def test_every_parent_is_read_and_its_pages_name_it() -> None:
+    pages = list(read_pages(World(children), stream(**CHILDREN), Slice(parents=PARENTS)))
+
+    assert [(page.parent, ids(page)) for page in pages] == [
+        (PARENTS[0], [71]),
+        (PARENTS[0], [72]),
+        (PARENTS[1], []),
+        (PARENTS[2], [91]),
+    ]
+    assert pages[-1].token is None
+
+
+@pytest.mark.parametrize("stop", range(3))
+def test_a_read_under_parents_goes_on_after_any_page(stop: int) -> None:
+    whole = list(read_pages(World(children), stream(**CHILDREN), Slice(parents=PARENTS)))
+    again = World(children)
+
+    rest = list(read_pages(again, stream(**CHILDREN), Slice(parents=PARENTS), whole[stop].token))
+
+    assert rest == whole[stop + 1 :]
+    assert len(again.asked) == 3 - stop
+
+
+def test_no_parents_are_no_pages_and_no_request() -> None:
+    world = World(children)
+
+    assert (list(read_pages(world, stream(**CHILDREN), Slice(parents=()))), world.asked) == ([], [])
+
+
+def test_a_parent_that_is_gone_has_no_children() -> None:
+    def reply(request: Request) -> Any:
+        return RequestRejected("gone", status=404) if "7" in request.path else children(request)
+
+    pages = list(read_pages(World(reply), stream(**CHILDREN), Slice(parents=PARENTS)))
+
+    assert [(page.parent, ids(page)) for page in pages] == [(PARENTS[0], []), (PARENTS[1], []), (PARENTS[2], [91])]
+
+
+def test_a_list_that_is_not_there_is_an_error_where_there_is_no_parent() -> None:
+    with pytest.raises(RequestRejected):
+        list(read_pages(World(lambda request: RequestRejected("gone", status=404)), stream(), WHOLE))
+
+
+@pytest.mark.parametrize(
+    "error", [RequestRejected("no", status=403), RequestRetryable("later", status=503), RequestRejected("no")]
+)
+def test_any_other_refusal_under_a_parent_is_an_error(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        list(read_pages(World(lambda request: error), stream(**CHILDREN), Slice(parents=PARENTS)))
+
+
+LOOPS: dict[str, tuple[Any, Callable[[Request], Any], str]] = {
+    "the next link leads back to the first page": (
+        NextUrl("next", params={"p": "1"}),
+        lambda request: {
+            "data": [{"id": int(str(request.params["p"]))}], "next": f"?p={3 - int(str(request.params['p']))}"
+        },
+        "page 3: the same request again",
+    ),
+    "a token never changes": (
+        Token("next", "next"),
+        lambda request: {"data": [{"id": len(request.params)}], "next": "same"},
+        "page 3: the same request again",
+    ),
+    "the page number is ignored": (
+        PageNumber(size=1),
+        lambda request: {"data": [{"id": 1}]},
+        "page 2: the same page of records again",
+    ),
+    "the offset is ignored": (
+        Offset(size=1),
+        lambda request: {"data": [{"id": 1}]},
+        "page 2: the same page of records again",
+    ),
+    "empty pages go round": (
+        Token("next", "next"),
+        lambda request: {"data": [], "next": "same"},
+        "page 3: the same request again",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("paginator", "reply", "message"), LOOPS.values(), ids=LOOPS)
+def test_a_list_that_goes_in_circles_fails(paginator: Any, reply: Callable[[Request], Any], message: str) -> None:
+    with pytest.raises(PaginationLoop, match=f"things: GET /things, {message}"):
+        list(read_pages(World(reply), stream(paginator=paginator), WHOLE))
+
+
+def test_two_parents_with_the_same_children_are_no_circle() -> None:
+    world = World(lambda request: {"data": [{"id": 1}]})
+
+    assert len(list(read_pages(world, stream(**CHILDREN), Slice(parents=PARENTS)))) == 3
+
+
+def test_empty_pages_with_new_tokens_are_no_circle() -> None:
+    world = World(lambda request: {"data": [], "next": None if len(world.asked) == 4 else str(len(world.asked))})
+
+    assert len(list(read_pages(world, stream(paginator=Token("next", "next")), WHOLE))) == 4
+
+
+def test_a_total_that_changes_while_pages_are_read_is_an_incomplete_read() -> None:
+    def reply(request: Request) -> Any:
+        return numbered(5)(request) | {"total": 5 + int(str(request.params["page"])) // 2}
+
+    with pytest.raises(IncompleteRead) as caught:
+        list(read_pages(World(reply), stream(paginator=PAGES), WHOLE))
+
+    assert str(caught.value) == (
+        "things: GET /things, page 2: the server counted 5 records before and 6 now. Records came or went while "
+        "the list was read; it is read again."
+    )
+
+
+@pytest.mark.parametrize("total", [4, 6])
+def test_a_total_that_was_not_received_is_an_incomplete_read(total: int) -> None:
+    with pytest.raises(IncompleteRead, match=f"the server counts {total} records and sent 5 in 3 pages"):
+        list(read_pages(World(numbered(5, total=total)), stream(paginator=PAGES), WHOLE))
+
+
+def test_a_total_that_is_missing_on_a_later_page_still_counts() -> None:
+    def reply(request: Request) -> Any:
+        page = numbered(5, total=6)(request)
+        return page if request.params["page"] == "1" else page | {"total": None}
+
+    with pytest.raises(IncompleteRead):
+        list(read_pages(World(reply), stream(paginator=PAGES), WHOLE))
+
+
+def test_a_total_says_nothing_about_a_walk_that_is_cut_short() -> None:
+    class Short(World):
+        def next_request(self, stream: HttpStream, slice: Slice, request: Request, answer: Answer) -> Request | None:
+            return None
+
+    cursor = Cursor("updated_at", newest_first=True)
+
+    assert len(list(read_pages(Short(numbered(5)), stream(paginator=PAGES, cursor=cursor), WHOLE))) == 1
+
+
+def opened(body: bytes, records: str = "data.things", content_type: str = "application/json") -> Answer:
+    return open_answer("test.things", records, Request("/things"), Response(200, {"content-type": content_type}, body))
+
+
+OPENED: dict[str, tuple[str, str, list[str], dict[str, Any]]] = {
+    "a nested list": (
+        '{"data": {"things": [{"id": 1}, {"id": 2}], "next": "/x"}, "total": 2}', "data.things",
+        ['{"id": 1}', '{"id": 2}'], {"data.next": "/x", "total": 2, "data.things": None},
+    ),
+    "an empty list": ('{"data": {"things": []}}', "data.things", [], {"data": None}),
+    "a bare list": (' [{"id": 1}]\n', "", ['{"id": 1}'], {}),
+    "a bare object is one record": ('{"id": 1}', "", ['{"id": 1}'], {}),
+    "an object at the path is one record": ('{"data": {"id": 1}, "x": 1}', "data", ['{"id": 1}'], {"x": 1}),
+    "space everywhere": (
+        ' { "data" : { "things" : [ { "id" : 1 } , {} ] } } ', "data.things", ['{ "id" : 1 }', "{}"], {},
+    ),
+    "unicode, big numbers and order stay as they came": (
+        '[{"b": "é\\u00e9", "a": 12345678901234567890.10, "n": null}]', "",
+        ['{"b": "é\\u00e9", "a": 12345678901234567890.10, "n": null}'], {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "path", "records", "values"), OPENED.values(), ids=OPENED)
+def test_records_are_cut_out_as_they_came(body: str, path: str, records: list[str], values: dict[str, Any]) -> None:
+    answer = opened(body.encode(), path)
+
+    assert [bytes(record).decode() for record in answer.records] == records
+    assert {name: answer.value(name) for name in values} == values
+
+
+MALFORMED: dict[str, tuple[bytes, str]] = {
+    "cut off": (b'{"data": {"things": [{"id": 1}, {"id"', "the answer is not whole JSON"),
+    "cut off inside the envelope": (b'{"data": {"things": [{"id": 1}]}', "the answer is not whole JSON"),
+    "empty": (b"", "the answer is not whole JSON"),
+    "HTML": (b"<!doctype html><title>Sign in</title>", "the answer is not whole JSON"),
+    "not UTF-8": (b'{"data": {"things": [{"id": "\xff"}]}}', "the answer is not whole JSON"),
+    "UTF-16": ('{"data": {"things": []}}'.encode("utf-16"), "the answer is not whole JSON"),
+    "two values": (b'{"data": {"things": []}} {}', "the answer is not whole JSON"),
+    "NaN": (b'{"data": {"things": [{"id": NaN}]}}', "the answer is not whole JSON"),
+    "a list of numbers": (b'{"data": {"things": [1, 2]}}', "expected a list of objects at 'data.things'"),
+    "null among the records": (b'{"data": {"things": [{"id": 1}, null]}}', "expected a list of objects"),
+    "a text at the path": (b'{"data": {"things": "none"}}', "expected a list of objects at 'data.things'"),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_an_answer_that_is_not_what_it_should_be_is_malformed(body: bytes, message: str) -> None:
+    with pytest.raises(MalformedPage, match=f"^test.things: GET /things: {message}") as caught:
+        opened(body, content_type="text/html")
+
+    assert "Sign in" not in str(caught.value)
+
+
+def test_a_malformed_answer_tells_its_kind_and_size() -> None:
+    with pytest.raises(MalformedPage, match=r"text/html, 6 bytes"):
+        opened(b"<html>", content_type="text/html")
+
+
+MISSING: dict[str, tuple[bytes, str]] = {
+    "another key": (b'{"error": "s3cret", "ok": false}', "(keys: 'error', 'ok'). "),
+    "no key": (b"{}", "(keys: none). "),
+    "a key on the way": (b'{"data": {"records": []}}', "(keys: 'records'). "),
+    "null": (b'{"data": {"things": null}}', "(keys: 'things'). "),
+    "a list on the way": (b'{"data": []}', ", which is not an object. "),
+    "a bare list": (b"[]", ", which is not an object. "),
+}
+
+
+@pytest.mark.parametrize(("body", "keys"), MISSING.values(), ids=MISSING)
+def test_a_record_path_that_is_missing_names_the_keys_that_are_there(body: bytes, keys: str) -> None:
+    with pytest.raises(RecordsNotFound) as caught:
+        opened(body)
+
+    assert str(caught.value).startswith(
+        f"test.things: GET /things: no 'data.things' in the answer{'' if keys[0] == ',' else ' '}{keys}The API"
+    )
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("instant", "format", "expected"),
+    [
+        (datetime(2026, 3, 1, tzinfo=UTC), "iso", "2026-03-01T00:00:00.000Z"),
+        (datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC), "iso", "2026-03-01T09:30:00.123Z"),
+        (datetime.fromisoformat("2026-03-01T01:00:00+02:00"), "iso", "2026-02-28T23:00:00.000Z"),
+        (datetime(2026, 3, 1, tzinfo=UTC), "epoch_ms", "1772323200000"),
+        (datetime.fromisoformat("2026-03-01T02:00:00.001+02:00"), "epoch_ms", "1772323200001"),
+    ],
+)
+def test_a_bound_is_written_in_utc(instant: datetime, format: str, expected: str) -> None:
+    assert bound(instant, format) == expected
+
+
+ISO, EPOCH = Cursor("t", newest_first=True), Cursor("t", newest_first=True, format="epoch_ms")
+INSTANT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "record", "expected"),
+    [
+        (ISO, {"t": "2026-02-28T23:59:59.999Z"}, True),
+        (ISO, {"t": "2026-03-01T00:00:00Z"}, False),
+        (ISO, {"t": "2026-03-01T01:00:00+02:00"}, True),
+        (ISO, {"t": "2026-02-28T23:59:59"}, True),
+        (ISO, {"t": None}, False),
+        (ISO, {}, False),
+        (EPOCH, {"t": 1772323199999}, True),
+        (EPOCH, {"t": 1772323200000}, False),
+        (EPOCH, {"t": None}, False),
+    ],
+)
+def test_a_record_is_before_an_instant_by_its_cursor(cursor: Cursor, record: Any, expected: bool) -> None:
+    assert is_before(cursor, msgspec.Raw(json.dumps(record).encode()), INSTANT) is expected
+
+
+@pytest.mark.parametrize(("cursor", "value"), [(ISO, "yesterday"), (ISO, True), (EPOCH, "yesterday"), (EPOCH, 1.5)])
+def test_a_cursor_that_is_no_instant_is_malformed(cursor: Cursor, value: Any) -> None:
+    with pytest.raises(MalformedPage, match="the cursor 't' of a record is no instant"):
+        is_before(cursor, msgspec.Raw(json.dumps({"t": value}).encode()), INSTANT + timedelta(days=1))
