@@ -1,6 +1,8 @@
 """The sandbox's well-known accounts: credentials that open nothing but the local stand-ins."""
 
-_CREDENTIALS = {
+from typing import Any
+
+_CREDENTIALS: dict[str, dict[str, Any]] = {
     "aha": {"subdomain": "sandbox", "api_key": "5a4d" * 16},
     "drift": {
         "access_token": "sandbox-access-token",
@@ -8,9 +10,10 @@ _CREDENTIALS = {
         "client_secret": "sandbox-client-secret",
         "refresh_token": "sandbox-refresh-token",
     },
+    "faker": {"seed": 1, "always_updated": False},  # needs no account; so the same job again lands the same rows
 }
 
 
-def credentials(vendor: str) -> dict[str, str]:
-    """Return what the sandbox of `vendor` accepts, by the names of the source's fields; empty for a vendor without one."""
+def credentials(vendor: str) -> dict[str, Any]:
+    """Return the fields with which the source of `vendor` reads its sandbox; empty for a vendor without one."""
     return dict(_CREDENTIALS.get(vendor, {}))
