@@ -4,10 +4,10 @@ from datetime import date
 from typing import Any, Literal
 
 import dagster as dg
-from connector_resources.sandbox.accounts import credentials
 from pydantic import Field
 
 from connector_resources.resource import HttpSource, Source
+from connector_resources.sandbox.accounts import credentials
 from orchestration.settings import Settings
 
 

@@ -14,13 +14,14 @@ settings = Settings.from_environment()
 sources = discover()
 partitions = daily(settings.start)
 
+settings.require_known({source.name: source.streams for source in sources})
+
 defs = dg.Definitions(
     assets=[
         *(
             stream_asset(source, stream, partitions, settings.mode)
             for source in sources
-            for stream in source.streams
-            if stream.enabled or settings.is_enabled(source.name, stream.name)
+            for stream in settings.selected(source.name, source.streams)
         ),
         *frames.assets(),
     ],

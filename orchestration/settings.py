@@ -1,13 +1,14 @@
 """What the environment sets for the whole project, read once when the definitions load."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal, cast
 
 from connector_resources.errors import ConfigurationError
+from connector_resources.streams import Stream
 
 Mode = Literal["sandbox", "live"]
 
@@ -40,9 +41,29 @@ class Settings:
         """The database file of this mode."""
         return self.data_folder / f"{self.mode}.duckdb"
 
-    def is_enabled(self, source: str, stream: str) -> bool:
-        """Whether a stream that is off by default is turned on by ENABLED_STREAMS."""
-        return bool(self.enabled & {f"{source}.{stream}", f"{source}.*"})
+    def selected(self, source: str, streams: Sequence[Stream]) -> list[Stream]:
+        """Return the streams that are on: by default or by ENABLED_STREAMS, and the parents those need."""
+        wanted: set[str] = set()
+        for stream in streams:
+            if stream.enabled or self.enabled & {f"{source}.{stream.name}", f"{source}.*"}:
+                lineage: Stream | None = stream
+                while lineage is not None:
+                    wanted.add(lineage.name)
+                    lineage = None if lineage.parent is None else lineage.parent.stream
+        return [stream for stream in streams if stream.name in wanted]
+
+    def require_known(self, sources: Mapping[str, Sequence[Stream]]) -> None:
+        """Raise ConfigurationError where ENABLED_STREAMS names a stream that no source has, listing those it may."""
+        optional = {f"{name}.{stream.name}" for name, streams in sources.items() for stream in streams}
+        unknown = self.enabled - optional - {f"{name}.*" for name in sources}
+        if unknown:
+            off = sorted(
+                f"{name}.{stream.name}" for name, streams in sources.items() for stream in streams if not stream.enabled
+            )
+            raise ConfigurationError(
+                f"ENABLED_STREAMS names {', '.join(sorted(unknown))}, which is no stream. Off by default and to be "
+                f"turned on: {', '.join(off)}, or all of a source, such as {next(iter(sources))}.*."
+            )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
