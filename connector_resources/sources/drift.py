@@ -532,15 +532,27 @@ class Drift(HttpSource):
         except RequestRejected as error:
             if error.status != 403:
                 raise
-            token = self.client.authenticator.sign().headers["Authorization"].removeprefix("Bearer ")
-            answer = self.client.send(Request("/app/token_info", "POST", json={"access_token": token}))
-            granted = _decoded(f"{self.name}: POST /app/token_info", answer.body, _TokenInfo).scope.split()
+            granted = self._granted_scopes()
             wanted = {stream.scope for stream in self.streams if isinstance(stream, DriftStream)}
             if not wanted.intersection(granted):
                 raise ConfigurationError(
                     f"{self.name}: the credential is valid but opens no stream (scopes: {_listed(granted)}). Grant the "
                     f"app any of {_listed(sorted(wanted))} at dev.drift.com and install it again."
                 ) from None
+
+    def _granted_scopes(self) -> list[str]:
+        token = self.client.authenticator.sign().headers["Authorization"].removeprefix("Bearer ")
+        try:
+            answer = self.client.send(Request("/app/token_info", "POST", json={"access_token": token}))
+        except RequestRejected as error:
+            if error.status not in self.expired_statuses:
+                raise
+            raise RequestRejected(
+                f"{self.name}: {error.status} from POST /app/token_info, and from GET {users.path} before. The "
+                "credential is not accepted; check DRIFT_ACCESS_TOKEN, or authorize the app again and set DRIFT_REFRESH_TOKEN.",
+                status=error.status,
+            ) from None
+        return _decoded(f"{self.name}: POST /app/token_info", answer.body, _TokenInfo).scope.split()
 
     def fetch(self, stream: HttpStream, request: Request) -> Response:
         """Send a request; a refused credential names the scope that the stream needs."""
@@ -630,12 +642,16 @@ class _TokenInfo(msgspec.Struct):
     scope: str = ""
 
 
+class _Text(msgspec.Struct):
+    data: str
+
+
 class _Metrics(msgspec.Struct):
     conversationId: int  # noqa: N815  # Drift's name
     metrics: tuple[msgspec.Raw, ...]
 
 
-_CREDENTIAL_KEYS = ("credentials", "access_token", "client_id", "client_secret", "refresh_token")
+_CREDENTIAL_KEYS = ("access_token", "client_id", "client_secret", "credentials", "refresh_token")
 
 
 def _require_known(
@@ -735,7 +751,7 @@ def _named(where: str, row: _Metrics) -> Mapping[str, Any]:
 def _transcript(where: str, response: Response) -> str:
     """Return the text, which comes bare or as `{"data": "…"}` (seen)."""
     if response.body.lstrip()[:1] == b"{":
-        return str(_decoded(where, response.body, dict[str, str])["data"])
+        return _decoded(where, response.body, _Text).data
     kind = response.headers.get("content-type", "")
     try:
         text = response.body.decode()
