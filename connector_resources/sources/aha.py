@@ -1000,7 +1000,13 @@ audits = HttpStream(
     params=ALL_FIELDS,
     paginator=PAGES,
     primary_key=("id",),
-    cursor=Cursor("created_at", since="created_since", until="created_before", lookback=timedelta(minutes=1)),
+    cursor=Cursor(
+        "created_at",
+        since="created_since",
+        until="created_before",
+        lookback=timedelta(minutes=1),
+        horizon=timedelta(days=365),
+    ),
     columns=(
         Column("id", "string", "Tells the change from all others; later changes have higher numbers."),
         Column("audit_action", "string", "create, update or destroy."),

@@ -1,7 +1,7 @@
 import io
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -284,6 +284,12 @@ def test_a_day_is_asked_for_a_minute_early_because_its_bound_may_be_excluded(nam
     aha = Aha(subdomain="acme", api_key=KEY)
     request = aha.first_request(aha.stream(name), Slice(MARCH_FIRST), None)  # type: ignore[arg-type]  # all are HTTP streams
     assert request.params == {**params, "page": "1", "per_page": "200"}
+
+
+def test_audits_older_than_twelve_months_stay_as_they_were_landed() -> None:
+    cursor = Aha.stream("audits").cursor
+    assert cursor is not None
+    assert cursor.horizon == timedelta(days=365)
 
 
 def test_historical_audits_are_asked_for_with_both_bounds_they_need() -> None:
