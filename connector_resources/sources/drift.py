@@ -549,7 +549,8 @@ class Drift(HttpSource):
                 raise
             raise RequestRejected(
                 f"{self.name}: {error.status} from POST /app/token_info, and from GET {users.path} before. The "
-                "credential is not accepted; check DRIFT_ACCESS_TOKEN, or authorize the app again and set DRIFT_REFRESH_TOKEN.",
+                "credential is not accepted; check DRIFT_ACCESS_TOKEN, or authorize the app again and set "
+                "DRIFT_REFRESH_TOKEN.",
                 status=error.status,
             ) from None
         return _decoded(f"{self.name}: POST /app/token_info", answer.body, _TokenInfo).scope.split()
