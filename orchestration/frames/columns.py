@@ -95,6 +95,12 @@ def as_instants(values: "pd.Series[Any]") -> "pd.Series[Any]":
     return pd.to_datetime(values, utc=True, format="ISO8601").dt.as_unit("us")
 
 
+def utc_day(instants: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return the UTC day of each instant, as a calendar day."""
+    days: pd.Series[Any] = instants.dt.tz_localize(None).dt.normalize()
+    return days
+
+
 def as_days(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return days, or texts as YYYY-MM-DD, as calendar days."""
     import pandas as pd
