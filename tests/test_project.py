@@ -195,7 +195,7 @@ FORBIDDEN = {
     "token": re.compile(
         r"\bAKIA[0-9A-Z]{16}\b|\bgh[opsu]_[0-9A-Za-z]{30}|\bxox[abp]-[0-9]{8}|\bsk_live_[0-9A-Za-z]{16}"
     ),
-    "signed token": re.compile(r"\beyJ[\w-]{16,}\.eyJ[\w-]{16,}\.[\w-]{16,}"),
+    "signed token": re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
     "password in an address": re.compile(r"://[^\s/:@\"'{}<>]+:(?!\.\.\.)[^\s/:@\"'{}<>]{12,}@"),
     "credential": re.compile(
         r"(?i)(?:api_?key|access_token|client_secret|refresh_token|password)[\"']?\s*[:=]\s*[\"']?[0-9a-f]{32,}\b"
