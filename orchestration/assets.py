@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -67,10 +68,11 @@ def _extracted(context: dg.AssetExecutionContext, kind: type[Source], stream: St
             kind.name, stream, keys if stream.parent.stream.is_partitioned else None
         ),
     )  # fmt: skip
+    before = replace(source.statistics)
     spool = source.extract(stream, asked, warehouse.spool_folder, _reporter(context, stream))
     if spool.resumed_pages:
         context.log.info(f"{stream.name}: {spool.resumed_pages} pages were on disk already and not asked for again.")
-    return Extraction(kind.name, stream, spool, keys, asked.window, source.statistics)
+    return Extraction(kind.name, stream, spool, keys, asked.window, source.statistics.since(before))
 
 
 def _reporter(context: dg.AssetExecutionContext, stream: Stream) -> Callable[[Spool], None]:

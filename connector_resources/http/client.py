@@ -39,6 +39,15 @@ class Statistics:
     bytes: int = 0
     wait_seconds: float = 0.0
 
+    def since(self, before: "Statistics") -> "Statistics":
+        """Return what has been added since `before`, a copy made earlier."""
+        return Statistics(
+            self.requests - before.requests,
+            self.retries - before.retries,
+            self.bytes - before.bytes,
+            self.wait_seconds - before.wait_seconds,
+        )
+
 
 @dataclass(slots=True)
 class Client:
