@@ -86,6 +86,7 @@ class ConversationPages:
 
 
 LARGEST_MEETINGS_ANSWER = 1000
+MEETINGS_HORIZON_DAYS = 30
 _DAY_MS = 86_400_000
 
 users = DriftStream(
@@ -297,7 +298,13 @@ meetings = DriftStream(
     records="data",
     scope="user_read",
     primary_key=("meetingKey",),
-    cursor=Cursor("slotStart", since="min_start_time", until="max_start_time", format="epoch_ms"),
+    cursor=Cursor(
+        "slotStart",
+        since="min_start_time",
+        until="max_start_time",
+        format="epoch_ms",
+        horizon=timedelta(days=MEETINGS_HORIZON_DAYS),
+    ),
     columns=(
         Column(
             "meetingKey", "string", "Ours: eventId, else agentId-schedulerId-slotStart; no field alone is always there."
@@ -447,7 +454,7 @@ class Drift(HttpSource):
     )
     contact_emails: list[str] = Field(default=[], description="Addresses that `contacts_by_email` looks up.")
     meetings_horizon_days: int = Field(
-        default=30,
+        default=MEETINGS_HORIZON_DAYS,
         ge=0,
         description="How far back Drift lists meetings. Older days are refused, since their answer would be empty and "
         "replace what has been landed; 0 asks all the same.",

@@ -361,6 +361,11 @@ def test_more_meetings_in_a_millisecond_than_an_answer_holds_cannot_be_read(tmp_
         list(source(tmp_path, api).read(drift.meetings, Slice(WINDOW)))
 
 
+def test_meetings_say_how_far_back_they_are_listed() -> None:
+    assert drift.meetings.cursor is not None
+    assert drift.meetings.cursor.horizon == timedelta(days=30)
+
+
 def test_meetings_too_old_to_be_listed_are_refused_because_nothing_would_replace_them(tmp_path: Path) -> None:
     old = Slice(Window(TODAY - 31 * DAY, TODAY))
     with FakeApi() as api, pytest.raises(InvalidSlice, match=f"Start at {TODAY - 29 * DAY:%Y-%m-%d}"):
