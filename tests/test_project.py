@@ -200,7 +200,7 @@ FORBIDDEN = {
     "credential": re.compile(
         r"(?i)(?:api_?key|access_token|client_secret|refresh_token|password)[\"']?\s*[:=]\s*[\"']?[0-9a-f]{32,}\b"
     ),
-    "home directory": re.compile(r"/(?:home|Users)/[a-z]\w*/|(?<![\w.])/root/"),
+    "home directory": re.compile(r"/(?:home|Users)/[a-z]\w*/|(?<![\w.])/(?:root)/"),
 }
 
 
