@@ -15,6 +15,7 @@ from orchestration.frames.columns import (
     day,
     flag,
     instant,
+    looked_up,
     number,
     text,
     utc_day,
@@ -138,11 +139,11 @@ def ideas(ideas: "pd.DataFrame", endorsements: "pd.DataFrame") -> "pd.DataFrame"
 
     A vote that was taken back stays landed: the API does not say that it is gone.
     """
-    voted = endorsements.groupby("idea_id")["created_at"].agg(["size", "max"])
+    votes = endorsements.groupby("idea_id")["created_at"]
     frame = ideas.assign(
         is_complete=ideas["complete"] == "true",
-        endorsements=ideas["id"].map(voted["size"]).fillna(0),
-        last_vote_at=as_instants(ideas["id"].map(voted["max"])),
+        endorsements=looked_up(ideas["id"], votes.size()).fillna(0),
+        last_vote_at=as_instants(looked_up(ideas["id"], votes.max())),
         categories=joined(ideas["categories"], field="name"),
         tags=joined(ideas["tags"]),
         creator=_first_known(ideas, "portal_user", "idea_user", "user"),
@@ -219,7 +220,7 @@ def release_progress(releases: "pd.DataFrame", features: "pd.DataFrame") -> "pd.
     shipped, parking_lot = _known_true(releases["released"]), _known_true(releases["parking_lot"])
     end = as_days(releases["released_on"]).where(shipped, today)
     days_late = (end - as_days(releases["release_date"])).dt.days.mask(parking_lot)
-    planned, finished = (as_text(releases["id"]).map(done[count]).fillna(0) for count in ("size", "sum"))
+    planned, finished = (looked_up(as_text(releases["id"]), done[count]).fillna(0) for count in ("size", "sum"))
     frame = releases.assign(
         is_shipped=shipped,
         is_parking_lot=parking_lot,
@@ -289,9 +290,8 @@ def feature_cycle_time(features: "pd.DataFrame", audits: "pd.DataFrame") -> "pd.
     """
     today = _today(features["loaded_at"])
     created = as_instants(features["created_at"])
-    changed = _status_changes(audits).groupby("feature_id")["created_at"].agg(["min", "max", "size"])
-    first, last = (as_instants(features["id"].map(changed[end])) for end in ("min", "max"))
-    changes = features["id"].map(changed["size"]).fillna(0)
+    changes = _status_changes(audits).groupby("feature_id")["created_at"]
+    first, last = (as_instants(looked_up(features["id"], ends)) for ends in (changes.min(), changes.max()))
     changed_on = as_days(features["status_changed_on"]).fillna(utc_day(last))
     done = features["complete"] == "true"
     is_whole = created >= as_instants(audits["created_at"]).min()
@@ -300,7 +300,7 @@ def feature_cycle_time(features: "pd.DataFrame", audits: "pd.DataFrame") -> "pd.
         first_status_change_at=first,
         last_status_change_at=last,
         last_status_change_on=changed_on,
-        status_changes=changes,
+        status_changes=looked_up(features["id"], changes.size()).fillna(0),
         wait_seconds=(first - created).dt.total_seconds().where(is_whole),
         lead_days=(changed_on - utc_day(created)).dt.days.where(done),
         days_in_status=(today - changed_on).dt.days.mask(done),

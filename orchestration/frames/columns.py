@@ -80,6 +80,15 @@ class Columns:
         return "\n".join(["| column | dtype | what it holds |", "| --- | --- | --- |", *rows])
 
 
+def looked_up(keys: "pd.Series[Any]", values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return the value of each key, by the index of `values`; null where it has none.
+
+    Raises ValueError where the index has a key twice. Unlike `Series.map` it keeps the dtype of values without rows.
+    """
+    found: pd.Series[Any] = values.reindex(keys)
+    return found.set_axis(keys.index)
+
+
 def as_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return values as text; null stays null, also where pandas alone would write it out."""
     import pandas as pd

@@ -3,7 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from orchestration.frames.asset import frame_asset, read
-from orchestration.frames.columns import Columns, as_instants, as_numbers, as_text, flag, instant, text, whole
+from orchestration.frames.columns import (
+    Columns,
+    as_instants,
+    as_numbers,
+    as_text,
+    flag,
+    instant,
+    looked_up,
+    text,
+    whole,
+)
 from orchestration.frames.email_domains import FREE_MAIL, domain_of
 
 if TYPE_CHECKING:
@@ -53,8 +63,8 @@ def company_requests(
     counts = ["contacts", "chat_conversations", "ideas", "votes"]
     frame[counts] = frame[counts].fillna(0)
     frame = frame.assign(
-        company=frame["domain"].map(names),
-        top_ideas=frame["domain"].map(_top_ideas(votes, ideas)),
+        company=looked_up(frame["domain"], names),
+        top_ideas=looked_up(frame["domain"], _top_ideas(votes, ideas)),
         chats_and_votes=(frame["chat_conversations"] > 0) & (frame["votes"] > 0),
     )
     order = ["votes", "chat_conversations", "domain"]
@@ -105,7 +115,7 @@ def _domains_of_organizations(organizations: "pd.DataFrame") -> "pd.DataFrame":
 def _companies(domains: "pd.Series[Any]", owned: "pd.DataFrame") -> "pd.Series[Any]":
     """Return the domain each company goes by; null for free mail."""
     domains = domains.where(~domains.isin(FREE_MAIL))
-    return as_text(domains.map(owned.set_index("domain")["first"])).fillna(domains)
+    return as_text(looked_up(domains, owned.set_index("domain")["first"])).fillna(domains)
 
 
 def _chats(conversations: "pd.DataFrame", owned: "pd.DataFrame") -> "pd.DataFrame":
@@ -120,7 +130,7 @@ def _votes(endorsements: "pd.DataFrame", owned: "pd.DataFrame") -> "pd.DataFrame
     """Return the votes whose company is known; one without a weight counts once."""
     organization = as_text(endorsements["organization_id"])
     voter = as_text(endorsements["portal_user_email"]).fillna(as_text(endorsements["idea_user_email"]))
-    by_organization = organization.map(owned.drop_duplicates("id").set_index("id")["first"])
+    by_organization = looked_up(organization, owned.drop_duplicates("id").set_index("id")["first"])
     by_voter = domain_of(voter).where(organization.isna())
     votes = endorsements.assign(
         domain=_companies(as_text(by_organization).fillna(by_voter), owned),
@@ -139,14 +149,14 @@ def _names(accounts: "pd.DataFrame", organizations: "pd.DataFrame", owned: "pd.D
         as_text(known["name"]).array, index=_companies(as_text(known["domain"]).str.lower(), owned).array
     )
     by_id = pd.Series(as_text(organizations["name"]).array, index=as_text(organizations["id"]).array)
-    by_organization = pd.Series(owned["id"].map(by_id).array, index=owned["first"].array)
+    by_organization = pd.Series(looked_up(owned["id"], by_id).array, index=owned["first"].array)
     names = pd.concat([by_account, by_organization]).dropna()
     return names[~names.index.duplicated()]
 
 
 def _top_ideas(votes: "pd.DataFrame", ideas: "pd.DataFrame") -> "pd.Series[Any]":
     """Return the names of each company's top ideas, joined; an idea that was not landed has none."""
-    named = votes.assign(name=as_text(votes["idea_id"]).map(ideas.set_index(as_text(ideas["id"]))["name"]))
+    named = votes.assign(name=looked_up(as_text(votes["idea_id"]), ideas.set_index(as_text(ideas["id"]))["name"]))
     weights = named.dropna(subset="name").groupby(["domain", "idea_id", "name"])["weight"].sum().reset_index()
     ranked = weights.sort_values(["domain", "weight", "name"], ascending=[True, False, True])
     return ranked.groupby("domain").head(_TOP_IDEAS).groupby("domain")["name"].agg("; ".join)

@@ -17,6 +17,7 @@ from orchestration.frames.columns import (
     day,
     flag,
     instant,
+    looked_up,
     number,
     text,
     utc_day,
@@ -83,7 +84,7 @@ def conversations(
     """
     chat = _chat(messages)
     counts = chat.groupby(["conversation_id", "speaker"]).size().unstack("speaker").reindex(columns=_SPEAKERS)
-    spoken = chat.groupby("conversation_id")["created_at"].agg(["min", "max"])
+    spoken = chat.groupby("conversation_id")["created_at"]
     last_agents = _of(chat, "agent").drop_duplicates("conversation_id", keep="last")
     contact_emails = _by_id(contacts, "email")
     details = details.assign(tags=joined(details["tags"], field="name"), tags_count=counted(details["tags"]))
@@ -91,20 +92,20 @@ def conversations(
     frame = conversations.assign(id=as_whole(conversations["id"]), contact_id=as_whole(conversations["contact_id"]))
     frame = frame.merge(_first_responses(chat), how="left", left_on="id", right_index=True, validate="1:1")
     frame = frame.assign(
-        contact=frame["contact_id"].map(_by_id(contacts, "name")),
-        contact_email=frame["contact_id"].map(contact_emails),
-        contact_domain=domain_of(frame["contact_id"].map(contact_emails)),
-        agent_id=as_whole(frame["id"].map(last_agents.set_index("conversation_id")["author_id"])),
+        contact=looked_up(frame["contact_id"], _by_id(contacts, "name")),
+        contact_email=looked_up(frame["contact_id"], contact_emails),
+        contact_domain=domain_of(looked_up(frame["contact_id"], contact_emails)),
+        agent_id=as_whole(looked_up(frame["id"], last_agents.set_index("conversation_id")["author_id"])),
         is_answered=frame["first_response_seconds"].notna(),
-        last_message_at=as_instants(frame["id"].map(spoken["max"])),
-        duration_seconds=frame["id"].map((spoken["max"] - spoken["min"]).dt.total_seconds()),
-        **{f"messages_by_{speaker}": frame["id"].map(counts[speaker]).fillna(0) for speaker in _SPEAKERS},
-        playbook_id=as_whole(frame["id"].map(_by_id(details, "playbook_id"))),
-        tags=frame["id"].map(_by_id(details, "tags")),
-        tags_count=frame["id"].map(_by_id(details, "tags_count")),
+        last_message_at=as_instants(looked_up(frame["id"], spoken.max())),
+        duration_seconds=looked_up(frame["id"], (spoken.max() - spoken.min()).dt.total_seconds()),
+        **{f"messages_by_{speaker}": looked_up(frame["id"], counts[speaker]).fillna(0) for speaker in _SPEAKERS},
+        playbook_id=as_whole(looked_up(frame["id"], _by_id(details, "playbook_id"))),
+        tags=looked_up(frame["id"], _by_id(details, "tags")),
+        tags_count=looked_up(frame["id"], _by_id(details, "tags_count")),
     )
-    frame["agent"] = frame["agent_id"].map(_by_id(users, "name"))
-    frame["playbook"] = frame["playbook_id"].map(_by_id(playbooks, "name"))
+    frame["agent"] = looked_up(frame["agent_id"], _by_id(users, "name"))
+    frame["playbook"] = looked_up(frame["playbook_id"], _by_id(playbooks, "name"))
     return CONVERSATIONS.cast(frame.sort_values(["created_at", "id"], ascending=False))
 
 
@@ -209,8 +210,8 @@ def agent_workload(messages: "pd.DataFrame", users: "pd.DataFrame") -> "pd.DataF
     responses = answered.groupby(keys)["first_response_seconds"].agg(["size", "median"])
     frame = frame.join(responses).reset_index()
     frame = frame.assign(
-        agent=frame["agent_id"].map(_by_id(users, "name")),
-        agent_email=frame["agent_id"].map(_by_id(users, "email")),
+        agent=looked_up(frame["agent_id"], _by_id(users, "name")),
+        agent_email=looked_up(frame["agent_id"], _by_id(users, "email")),
         first_responses=frame["size"].fillna(0),
         median_first_response_seconds=frame["median"],
     )
@@ -249,9 +250,9 @@ def contacts(contacts: "pd.DataFrame", accounts: "pd.DataFrame", conversations: 
     began = conversations.assign(
         contact_id=as_whole(conversations["contact_id"]), created_at=as_instants(conversations["created_at"])
     )
-    talks = began.groupby("contact_id")["created_at"].agg(["size", "min", "max"])
-    known = accounts.dropna(subset="domain").sort_values("account_id")
-    companies = known.set_index(as_text(known["domain"]).str.lower())["name"]
+    talks = began.groupby("contact_id")["created_at"]
+    named = accounts.sort_values("account_id").assign(domain=as_text(accounts["domain"]).str.lower())
+    companies = named.dropna(subset="domain").drop_duplicates("domain").set_index("domain")["name"]
     ids, domains = as_whole(contacts["id"]), domain_of(contacts["email"])
     frame = contacts.assign(
         id=ids,
@@ -260,10 +261,10 @@ def contacts(contacts: "pd.DataFrame", accounts: "pd.DataFrame", conversations: 
         external_id=as_text(contacts["external_id"]).fillna(as_text(contacts["older_external_id"])),
         last_active_at=_milliseconds(contacts["last_active"]),
         last_contacted_at=_milliseconds(contacts["last_contacted"]),
-        company=as_text(domains.map(companies[~companies.index.duplicated()])).fillna(as_text(contacts["employer"])),
-        conversations=ids.map(talks["size"]).fillna(0),
-        first_conversation_at=as_instants(ids.map(talks["min"])),
-        last_conversation_at=as_instants(ids.map(talks["max"])),
+        company=as_text(looked_up(domains, companies)).fillna(as_text(contacts["employer"])),
+        conversations=looked_up(ids, talks.size()).fillna(0),
+        first_conversation_at=as_instants(looked_up(ids, talks.min())),
+        last_conversation_at=as_instants(looked_up(ids, talks.max())),
     )
     return CONTACTS.cast(frame.sort_values(["created_at", "id"], ascending=False))
 
@@ -349,5 +350,5 @@ def _utc_week(instants: "pd.Series[Any]") -> "pd.Series[Any]":
     import pandas as pd
 
     days = utc_day(instants)
-    mondays: pd.Series[Any] = days - pd.to_timedelta(days.dt.dayofweek, unit="D")
+    mondays: pd.Series[Any] = days - pd.to_timedelta(days.dt.day_of_week, unit="D")
     return mondays
