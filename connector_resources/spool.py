@@ -2,24 +2,25 @@
 
 A spool is a folder of three files:
 
-    manifest.json   what was asked for (account, stream, slice, declaration) and whether the answer is complete
+    manifest.json   what was asked for (account, stream, slice, declaration), and how many pages a complete answer has
     pages.ndjson    one line a record: {"_page":3,"_partitions":["2026-03-01"],"_parent":{"goal_id":"7"},"_record":{…}}
     index.ndjson    one line a page: number, records, end of the page in pages.ndjson, its checksum, the next token
 
 A page counts once its line in the index is whole: the index is written after the page's records, and what lies
 behind the last page of the index is cut off when reading goes on. A folder belongs to one process at a time (a lock
-on `lock`), and is only taken up again by the same reading: same account, stream, slice and declaration.
+on `lock`, held until the folder is gone where it is removed), and is only taken up again by the same reading: same
+account, stream, slice and declaration.
 """
 
 import hashlib
-import json
 import os
+import re
 import shutil
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
@@ -58,13 +59,22 @@ class SpoolKey:
     def folder_name(self) -> str:
         """A short name for the folder, the same in every process."""
         text = "\0".join((self.account, self.source, self.stream, self.slice, self.declaration))
-        return f"{self.source}.{self.stream}.{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+        source, stream = (re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:60] for name in (self.source, self.stream))
+        return f"{source}.{stream}.{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """What is in manifest.json; `pages` is None until the last page is there."""
+
+    key: SpoolKey
+    pages: int | None
+    started_at: float
 
 
 class PageMark(msgspec.Struct, frozen=True):
     """One line of the index.
 
-    `end` is where the page ends in pages.ndjson and `longest` the size of its longest line, in bytes; `total` is what the
+    `end` is where the page ends in pages.ndjson, `longest` the size of its longest line, in bytes; `total` is what the
     server counts, `received` how many records the page has.
     """
 
@@ -142,8 +152,8 @@ class Spool:
 
     def discard(self) -> None:
         """Remove the spool from disk."""
-        self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.close()
 
     def close(self) -> None:
         """Let other processes have the spool."""
@@ -152,9 +162,9 @@ class Spool:
             self._lock = None
 
     def _write_manifest(self) -> None:
-        manifest = {"key": asdict(self.key), "is_complete": self.is_complete, "started_at": self.started_at}
+        manifest = _Manifest(self.key, len(self.marks) if self.is_complete else None, self.started_at)
         temporary = self.folder / "manifest.tmp"
-        temporary.write_text(json.dumps(manifest))
+        temporary.write_bytes(msgspec.json.encode(manifest))
         temporary.replace(self.folder / "manifest.json")
 
 
@@ -163,8 +173,12 @@ class SpoolWriter:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._pages = spool.pages_file.open("ab")
-        self._index = (spool.folder / "index.ndjson").open("ab")
+        try:
+            # Unbuffered: what a full disk refuses must not be tried again when the file is closed.
+            self._pages = spool.pages_file.open("ab", buffering=0)
+            self._index = (spool.folder / "index.ndjson").open("ab", buffering=0)
+        except OSError as error:
+            raise unwritable(spool.folder, error) from error
         self._synced_at = time.monotonic()
 
     def append(self, page: Page) -> None:
@@ -173,18 +187,16 @@ class SpoolWriter:
         number = len(spool.marks)
         lines = _lines(number, page)
         end = spool.size_bytes + len(lines)
-        longest = max(map(len, lines.splitlines()), default=0)
+        longest = max(map(len, lines.split(b"\n")))
         mark = PageMark(number, len(page.records), end, zlib.crc32(lines), longest, page.token, page.total)
         try:
-            self._pages.write(lines)
-            self._pages.flush()
+            _write(self._pages, lines)
             if time.monotonic() - self._synced_at > _SYNC_EVERY_SECONDS:
                 os.fsync(self._pages.fileno())
                 self._synced_at = time.monotonic()
-            self._index.write(msgspec.json.encode(mark) + b"\n")
-            self._index.flush()
+            _write(self._index, msgspec.json.encode(mark) + b"\n")
         except OSError as error:
-            raise _unwritable(spool.folder, error) from error
+            raise unwritable(spool.folder, error) from error
         spool.marks.append(mark)
 
     def finish(self) -> None:
@@ -195,7 +207,7 @@ class SpoolWriter:
             self._spool.is_complete = True
             self._spool._write_manifest()
         except OSError as error:
-            raise _unwritable(self._spool.folder, error) from error
+            raise unwritable(self._spool.folder, error) from error
 
     def close(self) -> None:
         """Close the files."""
@@ -216,7 +228,7 @@ def open_spool(folder: Path, key: SpoolKey) -> Spool:
                 return spool
         return _new(folder, key)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
@@ -253,12 +265,13 @@ def _new(folder: Path, key: SpoolKey) -> Spool:
     number = 0
     while True:
         candidate = folder / f"{key.folder_name}.{number}"
-        try:
+        with suppress(FileExistsError):
             candidate.mkdir()
-            break
-        except FileExistsError:
-            number += 1
-    spool = Spool(candidate, key, _lock=_locked(candidate))
+            lock = _locked(candidate)  # None when somebody took the new folder for an abandoned one
+            if lock is not None:
+                break
+        number += 1
+    spool = Spool(candidate, key, _lock=lock)
     spool._write_manifest()
     return spool
 
@@ -270,19 +283,24 @@ def _taken_up(folder: Path, key: SpoolKey) -> Spool | None:
     lock = _locked(folder)
     if lock is None:
         return None
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        manifest = None  # its writer died before the first page
+    if (folder / "committed").exists():  # by its owner, a moment ago
+        lock.close()
+        return None
     spool = Spool(folder, key, _lock=lock)
-    is_ours = manifest is not None and manifest["key"] == asdict(key)
-    if manifest is None or not is_ours or time.time() - manifest["started_at"] > _RESUME_WITHIN_SECONDS:
+    try:
+        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        manifest = None  # its writer died before the first page
+    if manifest is None or manifest.key != key or time.time() - manifest.started_at > _RESUME_WITHIN_SECONDS:
         spool.discard()
         return None
+    spool.started_at = manifest.started_at
     spool.marks = _whole_pages(spool)
-    spool.is_complete = manifest["is_complete"]
-    spool.started_at = manifest["started_at"]
     spool.resumed_pages = len(spool.marks)
+    # A writer may die between its last page, which has no token, and noting that it was the last.
+    spool.is_complete = manifest.pages == len(spool.marks) or (bool(spool.marks) and spool.token is None)
+    if manifest.pages is not None and not spool.is_complete:
+        spool._write_manifest()  # it was complete and is damaged: reading goes on, and must not seem complete half-way
     return spool
 
 
@@ -294,11 +312,12 @@ def _whole_pages(spool: Spool) -> list[PageMark]:
     if index.exists() and spool.pages_file.exists():
         with spool.pages_file.open("rb") as pages:
             for line in index.read_bytes().splitlines(keepends=True):
-                if not line.endswith(b"\n"):
+                try:
+                    mark = msgspec.json.decode(line, type=PageMark)
+                except msgspec.MsgspecError:
                     break
-                mark = msgspec.json.decode(line, type=PageMark)
                 start = marks[-1].end if marks else 0
-                if zlib.crc32(pages.read(mark.end - start)) != mark.checksum:
+                if not line.endswith(b"\n") or zlib.crc32(pages.read(mark.end - start)) != mark.checksum:
                     break
                 marks.append(mark)
                 kept_bytes += len(line)
@@ -309,16 +328,26 @@ def _whole_pages(spool: Spool) -> list[PageMark]:
 
 
 def _locked(folder: Path) -> IO[bytes] | None:
+    """Return the lock of a spool's folder, or None where another process holds or has just removed it."""
     try:
         handle = (folder / "lock").open("ab")
-    except FileNotFoundError:
-        return None  # removed by its owner a moment ago
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     try:
         portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-    except portalocker.LockException:
-        handle.close()
-        return None
-    return handle
+        if os.path.samestat(os.fstat(handle.fileno()), (folder / "lock").stat()):
+            return handle
+    except (portalocker.LockException, FileNotFoundError):
+        pass
+    handle.close()
+    return None
+
+
+def _write(file: IO[bytes], content: bytes) -> None:
+    """Write all of `content` to an unbuffered file, which may take less than it is given."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _lines(number: int, page: Page) -> bytes:
@@ -332,7 +361,7 @@ def _lines(number: int, page: Page) -> bytes:
         )
     prefix += b'"_record":'
     lines = prefix + (b"}\n" + prefix).join(page.records) + b"}\n"
-    if lines.count(b"\n") != len(page.records):  # a pretty-printed record holds line ends of its own
+    if lines.count(b"\n") != len(page.records) or b"\r" in lines:  # pretty-printed records hold line ends of their own
         lines = prefix + (b"}\n" + prefix).join(_one_line(record) for record in page.records) + b"}\n"
     return lines
 
@@ -341,7 +370,8 @@ def _one_line(record: bytes) -> bytes:
     return msgspec.json.format(bytes(record), indent=-1)
 
 
-def _unwritable(folder: Path, error: OSError) -> DestinationUnwritable:
+def unwritable(folder: Path, error: OSError) -> DestinationUnwritable:
+    """Return the error to raise for a spool that cannot be written; it names the folder."""
     return DestinationUnwritable(
         f"The spool {folder} cannot be written ({error.strerror or error}). Make room or set another folder; "
         "the tables are as they were, and what was read is kept."
