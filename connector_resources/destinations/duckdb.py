@@ -22,10 +22,16 @@ than twice a plain scan.
 import contextlib
 import datetime as dt
 import errno
+import hashlib
 import json
+import logging
+import os
 import random
+import re
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +42,9 @@ import portalocker
 from connector_resources.errors import (
     DestinationBusy,
     DestinationUnwritable,
+    IncompleteRead,
+    InvalidSlice,
+    MalformedPage,
     PartitionMissing,
     SchemaConflict,
     TooManyQuarantined,
@@ -46,6 +55,8 @@ from connector_resources.streams import SNAPSHOT, Column, ColumnType, ParentRow,
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 CONNECTION_SETTINGS: Mapping[str, str] = {"TimeZone": "UTC"}
 """What every connection of ours to a database has in common; connections of one process must agree."""
@@ -71,20 +82,36 @@ _HOUSEKEEPING = {
     "_loaded_at": "TIMESTAMP WITH TIME ZONE",
     "_run_id": "VARCHAR",
 }
+_RESERVED = {*_HOUSEKEEPING, "_line"}
 _WIDER: Mapping[str, tuple[str, ...]] = {
     "BOOLEAN": ("VARCHAR", "JSON"),
+    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR"),
+    "UTINYINT": ("SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR"),
+    "SMALLINT": ("INTEGER", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR"),
+    "USMALLINT": ("INTEGER", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR"),
+    "INTEGER": ("BIGINT", "DOUBLE", "VARCHAR"),
+    "UINTEGER": ("BIGINT", "DOUBLE", "VARCHAR"),
+    "UBIGINT": ("DOUBLE", "VARCHAR"),
     "BIGINT": ("DECIMAL(38,9)", "DOUBLE", "VARCHAR", "JSON"),
     "DECIMAL(38,9)": ("VARCHAR",),
+    "FLOAT": ("DOUBLE", "VARCHAR"),
     "DOUBLE": ("VARCHAR",),
     "DATE": ("VARCHAR",),
     "TIMESTAMP WITH TIME ZONE": ("VARCHAR",),
+    "TIMESTAMP_S": ("TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "VARCHAR"),
+    "TIMESTAMP_MS": ("TIMESTAMP", "TIMESTAMP_NS", "VARCHAR"),
+    "TIMESTAMP": ("TIMESTAMP_NS", "VARCHAR"),
     "JSON": ("VARCHAR",),
-    "VARCHAR": (),
 }
-"""What a stored type may become so that every stored value stays what it was."""
+"""What a stored type may become. Whether every stored value stays what it was is looked at each time: a BIGINT of
+seventeen digits is not the same as a DOUBLE."""
 
 _SMALLEST_READ_BYTES = 2 << 20
 """DuckDB's reader takes twice the largest object it is told of as a buffer, per thread; its default is 16 MB."""
+_THREADS = 2
+"""One loads as fast as two, and each takes its buffers out of the memory limit, on a machine with 64 cores too."""
+_STALE_AFTER_SECONDS = 24 * 3600.0
+"""What a process that was killed has left in the temporary folder is removed after this time."""
 
 
 def quoted(name: str) -> str:
@@ -134,10 +161,10 @@ class Landed:
 
 def combined_version(partitions: Mapping[str, PartitionFacts]) -> str:
     """Return one version for several partitions together: it changes when the version of any of them does."""
-    combined = 0
-    for facts in partitions.values():
-        combined ^= int(facts.data_version, 16)
-    return f"{combined:016x}"
+    if len(partitions) == 1:
+        return next(iter(partitions.values())).data_version
+    versions = sorted((key, facts.data_version) for key, facts in partitions.items())
+    return hashlib.blake2b(json.dumps(versions).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +172,7 @@ class DuckDB:
     """One database file.
 
     `memory_limit` bounds what a load takes, the rest goes to `temporary_folder`. `lock_timeout_seconds` is how long
-    to wait for other processes. A partition with more than `max_quarantined_share` of its records quarantined is not
+    to wait for other processes. An extraction with more than `max_quarantined_share` of its records quarantined is not
     committed.
     """
 
@@ -161,9 +188,19 @@ class DuckDB:
     @contextlib.contextmanager
     def _workbench(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a private in-memory database to stage in."""
-        self.temporary_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.temporary_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        for stale in self.temporary_folder.glob("spill-*"):
+            with contextlib.suppress(FileNotFoundError):  # another process may have been quicker
+                if time.time() - stale.stat().st_mtime > _STALE_AFTER_SECONDS:
+                    shutil.rmtree(stale, ignore_errors=True)
+        # Each its own folder, made only when memory runs out: in a common one, processes overwrite each other's files.
+        folder = self.temporary_folder / f"spill-{uuid.uuid4().hex}"
         connection = duckdb.connect(
-            ":memory:", config={"memory_limit": self.memory_limit, "temp_directory": str(self.temporary_folder)}
+            ":memory:",
+            config={"memory_limit": self.memory_limit, "temp_directory": str(folder), "threads": _THREADS},
         )
         try:
             for name, value in CONNECTION_SETTINGS.items():
@@ -181,9 +218,15 @@ class DuckDB:
             self._attach(connection, read_only=read_only)
             try:
                 yield
-            finally:
-                connection.execute("USE memory")
-                connection.execute("DETACH store")
+            except BaseException:
+                with contextlib.suppress(duckdb.Error):  # the block's error is the one to tell
+                    _detach(connection)
+                raise
+            try:
+                _detach(connection)
+            except duckdb.Error as error:
+                # What was committed is in the log beside the file, and the next one to attach it takes it in.
+                logger.warning("%s: committed, but the file could not be brought up to date: %s", self.path, error)
 
     @contextlib.contextmanager
     def _locked(self, *, shared: bool) -> Iterator[None]:
@@ -212,11 +255,17 @@ class DuckDB:
             try:
                 connection.execute(f"ATTACH {literal(str(self.path))} AS store {options}")
                 return
-            except duckdb.IOException as error:
-                # Other programs (a DuckDB shell, a notebook) do not know our lock.
-                if "Could not set lock" not in str(error):
+            except duckdb.Error as error:
+                # Other programs (a DuckDB shell, a notebook) do not know our lock, nor does a connection that was
+                # opened in this process; and DuckDB lets a process have a file open once, for reading too.
+                text = str(error)
+                if "Could not set lock" in text:
+                    holder = text.split("Conflicting lock is held in ")[-1].split(". ")[0]
+                elif "already attached" in text:
+                    holder = f"another connection of this process, PID {os.getpid()}"
+                else:
                     raise self._unwritable(error) from error
-                self._wait_or_give_up(end, str(error).split("Conflicting lock is held in ")[-1].split(". ")[0], error)
+                self._wait_or_give_up(end, holder, error)
 
     def _wait_or_give_up(self, end: float, holder: str, error: Exception | None = None) -> None:
         if time.monotonic() > end:
@@ -228,10 +277,26 @@ class DuckDB:
 
     def _unwritable(self, error: Exception) -> DestinationUnwritable:
         reason = "no space left" if _is_disk_full(error) else str(error).splitlines()[0]
+        advice = "Make room, or set a folder that can be written"
+        if isinstance(error, duckdb.OutOfMemoryException):
+            advice = f"Raise memory_limit, which is {self.memory_limit}"
         return DestinationUnwritable(
-            f"{self.path} cannot be opened or written ({reason}). Make room, or set a folder that can be "
-            "written; the tables are as they were, and what was read is kept."
+            f"{self.path} cannot be opened or written ({reason}). {advice}; the tables are as they were, and what was "
+            "read is kept."
         )
+
+    @contextlib.contextmanager
+    def _refusals_named(self, where: str) -> Iterator[None]:
+        """Raise what DuckDB refuses in a block as errors of ours."""
+        try:
+            yield
+        except (duckdb.CatalogException, duckdb.ConversionException) as error:
+            raise SchemaConflict(
+                f"{where}: the table is not as it was left, or cannot take the rows ({str(error).splitlines()[0]}). "
+                "Compare it with the declaration; it is as it was."
+            ) from error
+        except (duckdb.OperationalError, duckdb.FatalException, OSError) as error:
+            raise self._unwritable(error) from error
 
     # -- landing streams ---------------------------------------------------------------------------------------------
 
@@ -248,27 +313,33 @@ class DuckDB:
         """Replace `partitions` of a stream's table by the rows of a spool, in one transaction.
 
         A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out.
-        Raises TooManyQuarantined, SchemaConflict, DestinationBusy or DestinationUnwritable; the table is then as it
-        was, and the spool is kept for the next run.
+        Raises IncompleteRead, TooManyQuarantined, MalformedPage, InvalidSlice (a row of another partition),
+        SchemaConflict, DestinationBusy or DestinationUnwritable; the table is then as it was, and the spool is kept
+        for the next run.
         """
         where = f"{source}.{stream.name} {_named(partitions)}"
-        checked = check(spool, stream)
-        if checked.quarantined and len(checked.quarantined) > self.max_quarantined_share * checked.received:
-            raise TooManyQuarantined(
-                f"{where}: {len(checked.quarantined)} of {checked.received} records do not fit their declaration; the "
-                f"first: {checked.first_reason}. The table is as it was. Correct the declaration of the column and "
-                "run again."
+        if not spool.is_complete:
+            raise IncompleteRead(
+                f"{where}: the extraction has not come to its end. Run it again; it goes on from there."
             )
-        try:
-            with self._workbench() as connection:
-                batch = _Batch(connection, source, stream, tuple(partitions), window, run_id)
+        with self._refusals_named(where), self._workbench() as connection:
+            batch = _Batch(connection, source, stream, tuple(partitions), window, run_id)
+            try:
+                checked = self._checked(where, spool, stream, one_by_one=False)
                 batch.stage(checked)
-                facts = batch.facts()
-                preview = batch.preview()
-                with self._attached(connection, read_only=False), _transaction(connection):
-                    batch.commit(where, facts)
-        except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
-            raise self._unwritable(error) from error
+            except (duckdb.DataError, duckdb.InvalidInputException):
+                checked = self._checked(where, spool, stream, one_by_one=True)
+                try:
+                    batch.stage(checked)
+                except (duckdb.DataError, duckdb.InvalidInputException) as error:
+                    raise MalformedPage(
+                        f"{where}: the store cannot read the extraction {spool.folder} ({str(error).splitlines()[0]}). "
+                        "The table is as it was."
+                    ) from error
+            facts = batch.facts()
+            preview = batch.preview()
+            with self._attached(connection, read_only=False):
+                batch.commit(where, facts)
         return Landed(
             batch.table,
             facts,
@@ -280,6 +351,16 @@ class DuckDB:
             tuple(checked.undeclared.values()),
             preview,
         )
+
+    def _checked(self, where: str, spool: Spool, stream: Stream, *, one_by_one: bool) -> Checked:
+        checked = check(spool, stream, one_by_one=one_by_one)
+        if checked.quarantined and len(checked.quarantined) > self.max_quarantined_share * checked.received:
+            raise TooManyQuarantined(
+                f"{where}: {len(checked.quarantined)} of {checked.received} records do not fit their declaration; the "
+                f"first: {checked.first_reason}. The table is as it was. Correct the declaration of the column and "
+                "run again."
+            )
+        return checked
 
     # -- reading streams ---------------------------------------------------------------------------------------------
 
@@ -299,7 +380,7 @@ class DuckDB:
         if partitions is None:
             conditions.append("_is_current")
         else:
-            conditions.append(f"_partition IN ({', '.join(map(literal, partitions))})")
+            conditions.append(f"_partition IN ({_listed(partitions)})")
         if parent.unless_empty is not None:
             counter = quoted(parent.unless_empty)
             if parent.stream.column(parent.unless_empty).type == "json":
@@ -356,34 +437,30 @@ class DuckDB:
         """Replace `partitions` of a frame's table by `frame`, in one transaction, and return what each holds.
 
         With several partitions, `partition_column` names the column whose UTC day is a row's partition. Columns are
-        matched by name; categories are stored as text and their dtype restored when the frame is read.
+        matched by name; a frame that is written whole replaces its table with its columns. Dtypes the store does not
+        know are restored when the frame is read. Raises InvalidSlice for a row of another partition, SchemaConflict
+        for a column that cannot be stored exactly, DestinationBusy or DestinationUnwritable.
         """
         stored, texts, dtypes = _storable(f"{schema}.{name}", frame)
         # DuckDB takes a column without any text for numbers.
         as_text = ", ".join(f"{quoted(column)}::VARCHAR AS {quoted(column)}" for column in texts)
         values = f"* REPLACE ({as_text})" if texts else "*"
-        try:
-            with self._workbench() as connection:
-                connection.register("given", stored)
-                day = (
-                    f"strftime({quoted(partition_column)}, '%Y-%m-%d')" if partition_column else literal(partitions[0])
-                )
-                connection.execute(
-                    f"CREATE TEMP TABLE batch AS SELECT {values}, {day}::VARCHAR AS _partition FROM given"
-                )
-                declared = _described(connection, "batch")
-                outside = connection.execute(
-                    f"SELECT DISTINCT _partition FROM batch WHERE _partition NOT IN ({_listed(partitions)})"
-                ).fetchall()
-                if outside:
-                    raise PartitionMissing(
-                        f"{schema}.{name}: the frame holds rows of {outside[0][0]}, which is not among the partitions "
-                        f"being written ({_named(partitions)}). Filter the frame."
-                    )
-                facts = _facts(connection, [column for column in declared if column != "_partition"], partitions, None)
-                table = f"store.{quoted(schema)}.{quoted(name)}"
-                with self._attached(connection, read_only=False), _transaction(connection):
-                    _make_table(connection, f"{schema}.{name}", table, {**declared, **_FRAME_HOUSEKEEPING})
+        where = f"{schema}.{name} {_named(partitions)}"
+        table = f"store.{quoted(schema)}.{quoted(name)}"
+        with self._refusals_named(where), self._workbench() as connection:
+            connection.register("given", stored)
+            day = f"strftime({quoted(partition_column)}, '%Y-%m-%d')" if partition_column else literal(partitions[0])
+            connection.execute(f"CREATE TEMP TABLE batch AS SELECT {values}, {day}::VARCHAR AS _partition FROM given")
+            declared = _described(connection, "batch")
+            facts = _facts(connection, [column for column in declared if column != "_partition"], partitions, None)
+            with self._attached(connection, read_only=False):
+                stored_columns = _columns(connection, schema, name)
+                with _transaction(connection):
+                    connection.execute(f"CREATE SCHEMA IF NOT EXISTS store.{quoted(schema)}")
+                    if tuple(partitions) == (SNAPSHOT,):  # all of it is written anew, columns too
+                        connection.execute(f"DROP TABLE IF EXISTS {table}")
+                        stored_columns = {}
+                    _make_table(connection, where, table, stored_columns, {**declared, **_FRAME_HOUSEKEEPING})
                     connection.execute(f"DELETE FROM {table} WHERE _partition IN ({_listed(partitions)})")
                     connection.execute(
                         f"INSERT INTO {table} BY NAME SELECT *, now() AS _loaded_at, ? AS _run_id FROM batch", [run_id]
@@ -392,8 +469,6 @@ class DuckDB:
                     _write_state(connection, schema, name, facts, run_id)
                     connection.execute("DELETE FROM store._frames WHERE schema = ? AND name = ?", [schema, name])
                     connection.execute("INSERT INTO store._frames VALUES (?, ?, ?)", [schema, name, dtypes])
-        except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
-            raise self._unwritable(error) from error
         return facts
 
     def read_frame(
@@ -409,7 +484,8 @@ class DuckDB:
 
         `columns` maps the frame's column names to paths into the table (`workflow_status.name` reaches into a JSON
         column and gives text); without it, all declared columns come. `current` keeps the newest version of each
-        record. Raises PartitionMissing for a partition that was never landed.
+        record. Decimals come as float64, pandas having no other number for them; select them with `query` where that
+        matters. Raises PartitionMissing for a partition that was never landed.
         """
         with self._workbench() as connection, self._attached(connection, read_only=True):
             self._require_landed(connection, schema, name, partitions)
@@ -418,7 +494,8 @@ class DuckDB:
             if columns is None:
                 columns = {column: column for column in stored if column not in _HOUSEKEEPING}
             # pandas is told the zone below: DuckDB's own way of telling it is deprecated by pandas 3.1.
-            instants = [alias for alias, path in columns.items() if stored.get(path) == "TIMESTAMP WITH TIME ZONE"]
+            instants = [alias for alias, path in columns.items() if stored.get(path) == TYPES["timestamp"]]
+            texts = [alias for alias, path in columns.items() if stored.get(path, "JSON") in ("VARCHAR", "JSON")]
             selected = ", ".join(
                 f"{_reached(path, stored)}{' AT TIME ZONE ' + literal('UTC') if alias in instants else ''} "
                 f"AS {quoted(alias)}"
@@ -434,6 +511,8 @@ class DuckDB:
             ).fetchone()
         for alias in instants:
             frame[alias] = frame[alias].dt.tz_localize("UTC")
+        for alias in texts:
+            frame[alias] = _restored(frame[alias], "str")  # without any text DuckDB gives objects
         restored = json.loads(kinds[0]) if kinds else {}
         for alias, path in columns.items():
             if path in restored:
@@ -442,8 +521,9 @@ class DuckDB:
 
 
 _FRAME_HOUSEKEEPING = {"_loaded_at": "TIMESTAMP WITH TIME ZONE", "_run_id": "VARCHAR"}
-_RESTORED = ("category", "Int64", "Float64", "boolean")
-"""Frame dtypes that DuckDB does not give back by itself."""
+_RESTORED = ("string", "boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)))
+_RESTORED += ("Float32", "Float64")
+"""Frame dtypes that DuckDB gives back only where there is a null, or never; categories beside."""
 
 
 class _Batch:
@@ -458,7 +538,7 @@ class _Batch:
         window: Window | None,
         run_id: str,
     ) -> None:
-        if reserved := [column.name for column in stream.columns if column.name.casefold() in _HOUSEKEEPING]:
+        if reserved := [column.name for column in stream.columns if column.name.casefold() in _RESERVED]:
             raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]} is taken by our own.")
         self._connection = connection
         self._source = source
@@ -475,23 +555,29 @@ class _Batch:
     def stage(self, checked: Checked) -> None:
         """Parse the checked lines into a temporary table, each row under its partition, one row a record."""
         stream, run = self._stream, self._connection.execute
-        columns = ", ".join(f"{_extracted(column)} AS {quoted(column.name)}" for column in stream.columns)
+        columns = ", ".join(
+            f"{_extracted(column, checked.exact)} AS {quoted(column.name)}" for column in stream.columns
+        )
         run(
-            f"CREATE TEMP TABLE batch AS SELECT {columns}, _extra, {self._partition()} AS _partition, _page "
-            f"FROM {self._lines(checked)} {self._condition()}"
+            f"CREATE TEMP TABLE batch AS SELECT {columns}, _extra::JSON AS _extra, {self._partition()} AS _partition, "
+            f"_page FROM {self._lines(checked)} {self._condition()}"
         )
         staged = _count(self._connection, "batch")
         if self._window is not None:
             self.left_out = checked.received - len(checked.quarantined) - staged
         if _count(self._connection, f"(SELECT DISTINCT {self._key} FROM batch)") != staged:
             newest = f"{quoted(stream.cursor.column)} DESC NULLS LAST, " if stream.cursor is not None else ""
+            run("ALTER TABLE batch RENAME TO doubled")
             run(
-                "DELETE FROM batch WHERE rowid IN (SELECT rowid FROM batch QUALIFY row_number() OVER "
-                f"(PARTITION BY {self._key} ORDER BY {newest}_page DESC, rowid DESC) > 1)"
+                "CREATE TEMP TABLE batch AS SELECT * EXCLUDE (_line) FROM "
+                "(SELECT *, row_number() OVER () AS _line FROM doubled) QUALIFY row_number() OVER "
+                f"(PARTITION BY {self._key} ORDER BY {newest}_page DESC, _line DESC) = 1"
             )
+            run("DROP TABLE doubled")
             self.duplicates = staged - _count(self._connection, "batch")
-        for bad in checked.quarantined:
-            self._quarantined += [(bad.record, bad.reason, bad.page, key) for key in self._quarantine_keys(bad)]
+        self._quarantined = [
+            (bad.record, bad.reason, bad.page, key) for bad in checked.quarantined for key in self._quarantine_keys(bad)
+        ]
 
     def facts(self) -> dict[str, PartitionFacts]:
         """Return what each of the partitions will hold."""
@@ -507,12 +593,24 @@ class _Batch:
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(query).fetchall()]
 
     def commit(self, where: str, facts: Mapping[str, PartitionFacts]) -> None:
-        """Write everything of the batch, inside the caller's transaction."""
+        """Write everything of the batch in one transaction."""
+        # Looked up before the transaction, which DuckDB 2 ends when a table is not there.
+        stored = _columns(self._connection, self._source, self._stream.name)
+        has_quarantine = bool(_columns(self._connection, self._source, f"{self._stream.name}_quarantine"))
+        with _transaction(self._connection):
+            self._replace(where, stored)
+            if has_quarantine or self._quarantined:
+                self._replace_quarantine()
+            _make_state(self._connection)
+            _write_state(self._connection, self._source, self._stream.name, facts, self._run_id)
+
+    def _replace(self, where: str, stored: Mapping[str, str]) -> None:
         run, stream = self._connection.execute, self._stream
         table = f"store.{quoted(self._source)}.{quoted(stream.name)}"
         replaced = f"_partition IN ({_listed(self._partitions)})"
         declared = {column.name: TYPES[column.type] for column in stream.columns}
-        changed = _make_table(self._connection, where, table, {**declared, **_HOUSEKEEPING})
+        run(f"CREATE SCHEMA IF NOT EXISTS store.{quoted(self._source)}")
+        changed = _make_table(self._connection, where, table, stored, {**declared, **_HOUSEKEEPING})
         key = ", ".join(map(quoted, stream.primary_key))
         if stream.is_partitioned:
             run(f"CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT {key} FROM batch "
@@ -532,35 +630,30 @@ class _Batch:
             run(f"CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (_is_current) "
                 f"FROM {quoted(self._source)}.{quoted(stream.name)} WHERE _is_current")  # fmt: skip
             run("USE memory")
-        self._replace_quarantine()
-        _make_state(self._connection)
-        _write_state(self._connection, self._source, stream.name, facts, self._run_id)
 
     def _mark_current(self, table: str, key: str) -> None:
         """Set `_is_current` right for every record the batch has touched, wherever its versions lie."""
         names = [*self._stream.primary_key, "_partition"]
-        same = " AND ".join(f"target.{quoted(name)} = ranked.{quoted(name)}" for name in names)
+        same = " AND ".join(f"target.{quoted(name)} = wrong.{quoted(name)}" for name in names)
         newest = f"{quoted(self._stream.cursor.column)} DESC NULLS LAST, " if self._stream.cursor is not None else ""
         self._connection.execute(
-            f"UPDATE {table} AS target SET _is_current = ranked.keep FROM ("
-            f"SELECT {self._key}, _is_current, "
-            f"row_number() OVER (PARTITION BY {key} ORDER BY {newest}_partition DESC) = 1 AS keep "
-            f"FROM {table} SEMI JOIN touched USING ({key})) AS ranked "
-            f"WHERE {same} AND ranked._is_current <> ranked.keep"
+            f"UPDATE {table} AS target SET _is_current = NOT target._is_current FROM ("
+            f"SELECT {self._key} FROM {table} SEMI JOIN touched USING ({key}) "
+            f"QUALIFY (row_number() OVER (PARTITION BY {key} ORDER BY {newest}_partition DESC) = 1) <> _is_current"
+            f") AS wrong WHERE {same}"
         )
 
     def _replace_quarantine(self) -> None:
         name = f"{self._stream.name}_quarantine"
         table = f"store.{quoted(self._source)}.{quoted(name)}"
-        if not self._quarantined and not _columns(self._connection, self._source, name):
-            return
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {table} (record VARCHAR, reason VARCHAR, _page INTEGER, _partition VARCHAR, "
             "_loaded_at TIMESTAMP WITH TIME ZONE, _run_id VARCHAR)"
         )
         self._connection.execute(f"DELETE FROM {table} WHERE _partition IN ({_listed(self._partitions)})")
-        for row in self._quarantined:
-            self._connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, now(), ?)", [*row, self._run_id])
+        kinds = {"record": "VARCHAR", "reason": "VARCHAR", "_page": "INTEGER", "_partition": "VARCHAR"}
+        rows = [(*row, self._run_id) for row in self._quarantined]
+        _insert(self._connection, table, {**kinds, "_run_id": "VARCHAR"}, rows, loaded_at="_loaded_at")
 
     def _quarantine_keys(self, bad: Any) -> tuple[str, ...]:
         """Return the partitions a bad record belongs to; the first one where its cursor cannot be read."""
@@ -575,14 +668,17 @@ class _Batch:
     def _lines(self, checked: Checked) -> str:
         own = [column for column in self._stream.columns if column.parent is None]
         given = [column for column in self._stream.columns if column.parent is not None]
-        shape = {"_page": "INTEGER", "_extra": "JSON", "_record": _struct((c.name, _READ_AS[c.type]) for c in own)}
+        shape = {"_page": "INTEGER", "_extra": "VARCHAR", "_record": _struct((c.name, _READ_AS[c.type]) for c in own)}
+        if checked.exact:
+            shape["_exact"] = _struct((name, "VARCHAR") for name in sorted(checked.exact))
         if self._stream.parent is not None:
             shape["_partitions"] = "VARCHAR[]"
             if given:
                 shape["_parent"] = _struct({str(c.parent): _READ_AS[c.type] for c in given}.items())
         columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in shape.items())
         return (
-            f"read_json({literal(str(checked.file))}, format = 'newline_delimited', columns = {{{columns}}}, "
+            f"read_json({literal(_as_pattern(checked.file))}, format = 'newline_delimited', columns = {{{columns}}}, "
+            "hive_partitioning = false, "
             f"maximum_object_size = {max(_SMALLEST_READ_BYTES, 2 * checked.longest_line_bytes)})"
         )
 
@@ -603,13 +699,20 @@ class _Batch:
         return f"WHERE {cursor} >= {start} AND {cursor} < {end}"
 
 
-def _extracted(column: Column) -> str:
+def _extracted(column: Column, exact: Collection[str] = ()) -> str:
     value = f"_record.{quoted(column.name)}" if column.parent is None else f"_parent.{quoted(column.parent)}"
     if column.type == "epoch_ms":
         return f"epoch_ms({value})::TIMESTAMPTZ"
     if column.type == "decimal":
         return f"CAST({value} ->> '$' AS DECIMAL(38,9))"
+    if column.name in exact:
+        return f"coalesce(CAST(_exact.{quoted(column.name)} AS JSON), {value})"
     return value
+
+
+def _as_pattern(path: Path) -> str:
+    """Return the pattern that matches a path alone, for the store takes paths as patterns."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def _struct(fields: Any) -> str:
@@ -621,49 +724,66 @@ def _facts(
 ) -> dict[str, PartitionFacts]:
     values = ", ".join(map(quoted, columns))
     ends = f"min({quoted(cursor)}), max({quoted(cursor)})" if cursor is not None else "NULL, NULL"
+    # The sum of the hashes does not depend on the order of the rows, and a row that is there twice counts twice.
     rows = connection.execute(
-        f"SELECT _partition, count(*), bit_xor(hash({values})), {ends} FROM batch GROUP BY _partition"
+        f"SELECT _partition, count(*), (sum(hash({values})::HUGEINT) % 18446744073709551616)::UBIGINT, {ends} "
+        "FROM batch GROUP BY _partition"
     ).fetchall()
     found = {key: PartitionFacts(count, f"{version:016x}", first, last) for key, count, version, first, last in rows}
+    if strays := sorted(str(key) for key in found.keys() - set(partitions)):
+        raise InvalidSlice(
+            f"There are rows of {strays[0]}, which is not among the partitions being written ({_named(partitions)}). "
+            "Leave them out, or write that partition too."
+        )
     return {key: found.get(key, PartitionFacts(0, f"{0:016x}")) for key in partitions}
 
 
-def _make_table(connection: duckdb.DuckDBPyConnection, where: str, table: str, columns: Mapping[str, str]) -> bool:
+def _make_table(
+    connection: duckdb.DuckDBPyConnection,
+    where: str,
+    table: str,
+    stored: Mapping[str, str],
+    columns: Mapping[str, str],
+) -> bool:
     """Create a table, or add and widen its columns; returns whether anything changed. Raises SchemaConflict."""
-    _, schema, name = table.split(".", 2)
-    stored = _columns(connection, schema.strip('"'), name[1:-1].replace('""', '"'))
     if not stored:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS store.{schema}")
         listed = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
         connection.execute(f"CREATE TABLE {table} ({listed})")
         return True
     changed = False
     for column, kind in columns.items():
         before = stored.get(column.casefold())
+        if before == kind:
+            continue
         if before is None:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {kind}")
-        elif before == kind or before in _WIDER.get(kind, ()):
-            continue
-        elif kind in _WIDER.get(before, ()):
+            changed = True
+        elif kind in _WIDER.get(before, ()) and _survives(connection, table, column, before, kind):
             connection.execute(f"ALTER TABLE {table} ALTER COLUMN {quoted(column)} SET DATA TYPE {kind}")
-        else:
+            changed = True
+        elif before not in _WIDER.get(kind, ()) or not _survives(connection, "batch", column, kind, before):
             raise SchemaConflict(
-                f"{where}: column {column!r} is stored as {before} and declared as {kind}; stored values would not "
-                f"survive the change. Declare it as one of {', '.join(_WIDER.get(before, ())) or before}, "
-                "or drop the table and materialise all partitions again."
+                f"{where}: column {column!r} is stored as {before} and declared as {kind}; values would not survive "
+                f"the change. Declare it as {' or '.join((before, *_WIDER.get(before, ())))}, or drop the table and "
+                "materialise all partitions again."
             )
-        changed = True
     return changed
+
+
+def _survives(connection: duckdb.DuckDBPyConnection, table: str, column: str, before: str, after: str) -> bool:
+    """Whether every value of a column is the same once it has been through another type."""
+    name = quoted(column)
+    return _count(connection, f"{table} WHERE {name} <> TRY_CAST(TRY_CAST({name} AS {after}) AS {before}) OR "
+                  f"({name} IS NOT NULL AND TRY_CAST({name} AS {after}) IS NULL)") == 0  # fmt: skip
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str, str]:
     """Return the types of a stored table's columns by their folded names; empty where there is no such table."""
-    rows = connection.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = 'store' AND schema_name = ? AND table_name = ?",
-        [schema, name],
-    ).fetchall()
-    return {column.casefold(): kind for column, kind in rows}
+    try:  # the catalogue's own table of columns takes twenty times longer
+        described = _described(connection, f"store.{quoted(schema)}.{quoted(name)}")
+    except duckdb.CatalogException:
+        return {}
+    return {column.casefold(): kind for column, kind in described.items()}
 
 
 def _make_state(connection: duckdb.DuckDBPyConnection) -> None:
@@ -682,19 +802,45 @@ def _write_state(
         f"DELETE FROM store._state WHERE schema = ? AND name = ? AND partition IN ({_listed(tuple(facts))})",
         [schema, name],
     )
-    connection.executemany(
-        "INSERT INTO store._state VALUES (?, ?, ?, ?, ?, ?, ?, ?, now())",
-        [
-            [schema, name, key, fact.rows, fact.data_version, fact.first_cursor, fact.last_cursor, run_id]
-            for key, fact in facts.items()
-        ],
-    )
+    kinds = {
+        "schema": "VARCHAR",
+        "name": "VARCHAR",
+        "partition": "VARCHAR",
+        "rows": "BIGINT",
+        "data_version": "VARCHAR",
+        "first_cursor": "TIMESTAMPTZ",
+        "last_cursor": "TIMESTAMPTZ",
+        "run_id": "VARCHAR",
+    }
+    rows = [
+        (schema, name, key, fact.rows, fact.data_version, fact.first_cursor, fact.last_cursor, run_id)
+        for key, fact in facts.items()
+    ]
+    _insert(connection, "store._state", kinds, rows, loaded_at="loaded_at")
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    kinds: Mapping[str, str],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    loaded_at: str,
+) -> None:
+    """Insert rows from Python, and the instant into `loaded_at`, in one statement; one by one is much slower."""
+    if rows:
+        values = ", ".join(f"unnest(?::{kind}[]) AS {quoted(column)}" for column, kind in kinds.items())
+        connection.execute(
+            f"INSERT INTO {table} BY NAME SELECT *, now() AS {loaded_at} FROM (SELECT {values})",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
 
 
 def _landed(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> set[str]:
-    if not _columns(connection, "main", "_state"):
+    try:
+        rows = connection.execute("SELECT partition FROM store._state WHERE schema = ? AND name = ?", [schema, name])
+    except duckdb.CatalogException:
         return set()
-    rows = connection.execute("SELECT partition FROM store._state WHERE schema = ? AND name = ?", [schema, name])
     return {key for (key,) in rows.fetchall()}
 
 
@@ -782,4 +928,10 @@ def _named(partitions: Sequence[str]) -> str:
 
 
 def _is_disk_full(error: Exception) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    full = ("No space left", "File too large", "Disk quota exceeded")
+    return getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in full)
+
+
+def _detach(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("USE memory")
+    connection.execute("DETACH store")
