@@ -41,7 +41,7 @@ _MESSAGES = read(
         "bot": "author.bot",
     },
 )
-_USERS = read("drift", "users", {"id": "id", "name": "name", "email": "email"})
+_USERS = read("drift", "users", {"id": "id", "name": "name", "alias": "alias", "email": "email"})
 _SPEAKERS = ("contact", "agent", "bot")
 
 CONVERSATIONS = Columns(
@@ -50,11 +50,11 @@ CONVERSATIONS = Columns(
     updated_at=instant("When it last changed."),
     status=category("open, closed, pending or bulk_sent; the vendor is phasing it out."),
     contact_id=whole("The contact who takes part, `contacts.id`; some have been deleted since."),
-    contact=text("That contact's name."),
+    contact=text("That contact's name, else the given name."),
     contact_email=text("That contact's e-mail address."),
     contact_domain=category("The domain of that address."),
     agent_id=whole("The person who wrote last, bots left out; null where only bots and the contact wrote."),
-    agent=category("That person's name."),
+    agent=category("That person's name, else alias; null for somebody who is not among the users any more."),
     is_answered=flag("Whether a person wrote after the contact's first message."),
     first_contact_message_at=instant("When the contact first wrote."),
     first_response_seconds=number("From then to the first message of a person after it; null without one."),
@@ -92,7 +92,7 @@ def conversations(
     frame = conversations.assign(id=as_whole(conversations["id"]), contact_id=as_whole(conversations["contact_id"]))
     frame = frame.merge(_first_responses(chat), how="left", left_on="id", right_index=True, validate="1:1")
     frame = frame.assign(
-        contact=looked_up(frame["contact_id"], _by_id(contacts, "name")),
+        contact=looked_up(frame["contact_id"], _by_id(_named(contacts, "first_name"), "name")),
         contact_email=looked_up(frame["contact_id"], contact_emails),
         contact_domain=domain_of(looked_up(frame["contact_id"], contact_emails)),
         agent_id=as_whole(looked_up(frame["id"], last_agents.set_index("conversation_id")["author_id"])),
@@ -104,7 +104,7 @@ def conversations(
         tags=looked_up(frame["id"], _by_id(details, "tags")),
         tags_count=looked_up(frame["id"], _by_id(details, "tags_count")),
     )
-    frame["agent"] = looked_up(frame["agent_id"], _by_id(users, "name"))
+    frame["agent"] = looked_up(frame["agent_id"], _by_id(_named(users, "alias"), "name"))
     frame["playbook"] = looked_up(frame["playbook_id"], _by_id(playbooks, "name"))
     return CONVERSATIONS.cast(frame.sort_values(["created_at", "id"], ascending=False))
 
@@ -127,7 +127,16 @@ conversations_asset = frame_asset(
         "drift", "conversation_details", {"id": "id", "playbook_id": "relatedPlaybookId", "tags": "conversationTags"}
     ),
     messages=_MESSAGES,
-    contacts=read("drift", "contacts", {"id": "id", "name": "attributes.name", "email": "attributes.email"}),
+    contacts=read(
+        "drift",
+        "contacts",
+        {
+            "id": "id",
+            "name": "attributes.name",
+            "first_name": "attributes.first_name",
+            "email": "attributes.email",
+        },
+    ),
     users=_USERS,
     playbooks=read("drift", "playbooks", {"id": "id", "name": "name"}),
 )
@@ -183,7 +192,7 @@ daily_volume_asset = frame_asset(
 
 AGENT_WORKLOAD = Columns(
     agent_id=whole("The person's number."),
-    agent=category("The person's name; null for somebody who is not among the users any more."),
+    agent=category("The person's name, else alias; null for somebody who is not among the users any more."),
     agent_email=category("The person's e-mail address."),
     week=day("The Monday on which the ISO week begins, at midnight UTC."),
     conversations=whole("In how many conversations the person wrote during the week."),
@@ -210,7 +219,7 @@ def agent_workload(messages: "pd.DataFrame", users: "pd.DataFrame") -> "pd.DataF
     responses = answered.groupby(keys)["first_response_seconds"].agg(["size", "median"])
     frame = frame.join(responses).reset_index()
     frame = frame.assign(
-        agent=looked_up(frame["agent_id"], _by_id(users, "name")),
+        agent=looked_up(frame["agent_id"], _by_id(_named(users, "alias"), "name")),
         agent_email=looked_up(frame["agent_id"], _by_id(users, "email")),
         first_responses=frame["size"].fillna(0),
         median_first_response_seconds=frame["median"],
@@ -254,9 +263,8 @@ def contacts(contacts: "pd.DataFrame", accounts: "pd.DataFrame", conversations: 
     named = accounts.sort_values("account_id").assign(domain=as_text(accounts["domain"]).str.lower())
     companies = named.dropna(subset="domain").drop_duplicates("domain").set_index("domain")["name"]
     ids, domains = as_whole(contacts["id"]), domain_of(contacts["email"])
-    frame = contacts.assign(
+    frame = _named(contacts, "first_name").assign(
         id=ids,
-        name=as_text(contacts["name"]).fillna(as_text(contacts["first_name"])),
         domain=domains,
         external_id=as_text(contacts["external_id"]).fillna(as_text(contacts["older_external_id"])),
         last_active_at=_milliseconds(contacts["last_active"]),
@@ -331,6 +339,11 @@ def _first_responses(chat: "pd.DataFrame") -> "pd.DataFrame":
     responses = asked.to_frame().join(answers.set_axis(["agent_id", "first_response_at"], axis="columns"))
     waited = responses["first_response_at"] - responses["first_contact_message_at"]
     return responses.assign(first_response_seconds=waited.dt.total_seconds())
+
+
+def _named(people: "pd.DataFrame", other: str) -> "pd.DataFrame":
+    """Return people with the `other` name for those who have no full one."""
+    return people.assign(name=as_text(people["name"]).fillna(as_text(people[other])))
 
 
 def _by_id(frame: "pd.DataFrame", column: str) -> "pd.Series[Any]":

@@ -7,7 +7,7 @@ from pandas.testing import assert_frame_equal
 from orchestration.frames import drift
 from tests.frames.landing import Landing, expected, milliseconds
 
-USERS = [{"id": 21, "name": "Ines Roy", "email": "ines@example.com"}, {"id": 22, "name": "Omar Diaz"}]
+USERS = [{"id": 21, "name": "Ines Roy", "email": "ines@example.com"}, {"id": 22, "alias": "Omar"}]
 
 
 def conversation(number: int, created_at: str, updated_at: str, **fields: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def test_a_conversation_is_answered_by_the_first_person_after_the_contact(landin
             contact_email=[None, None, None, "lea@Example.org"],
             contact_domain=[None, None, None, "example.org"],
             agent_id=[None, None, 29, 22],
-            agent=[None, None, None, "Omar Diaz"],
+            agent=[None, None, None, "Omar"],
             is_answered=[False, False, False, True],
             first_contact_message_at=[None, None, "2026-03-04T10:00:30Z", "2026-03-02T00:00:00.250Z"],
             first_response_seconds=[None, None, None, 60.0],
@@ -141,7 +141,7 @@ def test_workload_is_by_person_and_iso_week_without_bots(landing: Landing) -> No
         expected(
             drift.AGENT_WORKLOAD,
             agent_id=[21, 22, 29],
-            agent=["Ines Roy", "Omar Diaz", None],
+            agent=["Ines Roy", "Omar", None],
             agent_email=["ines@example.com", None, None],
             week=["2026-03-02"] * 3,
             conversations=[1, 3, 1],
