@@ -65,7 +65,7 @@ def company_requests(
     frame = frame.assign(
         company=looked_up(frame["domain"], names),
         top_ideas=looked_up(frame["domain"], _top_ideas(votes, ideas)),
-        chats_and_votes=(frame["chat_conversations"] > 0) & (frame["votes"] > 0),
+        chats_and_votes=(frame["chat_conversations"] > 0) & (frame["ideas"] > 0),
     )
     order = ["votes", "chat_conversations", "domain"]
     return COMPANY_REQUESTS.cast(frame.sort_values(order, ascending=[False, False, True]))
