@@ -1,5 +1,6 @@
 """What the environment sets for the whole project, read once when the definitions load."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,17 +73,22 @@ class Settings:
         if mode not in ("sandbox", "live"):
             raise ConfigurationError(f"CONNECTOR_MODE is {mode!r}; set it to sandbox or live.")
         today = _date(environment, "SANDBOX_TODAY", datetime.now(UTC).date())
+        if today > datetime.now(UTC).date():
+            raise ConfigurationError(f"SANDBOX_TODAY is {today}; it may not lie in the future (UTC).")
         default_start = today - timedelta(days=_SANDBOX_DAYS) if mode == "sandbox" else _LIVE_START
+        start = _date(environment, "PARTITIONS_START", default_start)
+        if start >= datetime.now(UTC).date():
+            raise ConfigurationError(f"PARTITIONS_START is {start}; set it to a day that is over (UTC).")
         names = (name.strip() for name in environment.get("ENABLED_STREAMS", "").split(","))
         return cls(
             mode=cast(Mode, mode),
             data_folder=Path(environment.get("DATA_FOLDER") or "data"),
-            start=_date(environment, "PARTITIONS_START", default_start),
+            start=start,
             enabled=frozenset(name for name in names if name),
             sandbox_url=environment.get("SANDBOX_URL", ""),
             sandbox_scale=_number(environment, "SANDBOX_SCALE", 1.0),
             sandbox_limits=_number(environment, "SANDBOX_LIMITS", 1.0),
-            sandbox_seed=int(_number(environment, "SANDBOX_SEED", 1)),
+            sandbox_seed=_whole(environment, "SANDBOX_SEED", 1),
             sandbox_today=today,
             memory_limit=environment.get("DUCKDB_MEMORY_LIMIT") or "256MB",
         )
@@ -106,6 +112,13 @@ def _number(environment: Mapping[str, str], variable: str, default: float) -> fl
         value = float(text)
     except ValueError as error:
         raise ConfigurationError(f"{variable} is {text!r}; set it to a number.") from error
-    if value < 0:
-        raise ConfigurationError(f"{variable} is {text}; it may not be negative.")
+    if not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"{variable} is {text!r}; set it to a finite number that is not negative.")
     return value
+
+
+def _whole(environment: Mapping[str, str], variable: str, default: int) -> int:
+    value = _number(environment, variable, default)
+    if value != int(value):
+        raise ConfigurationError(f"{variable} is {environment[variable]!r}; set it to a whole number.")
+    return int(value)

@@ -1,0 +1,249 @@
+"""The asset graph as Dagster sees it, and the settings it is made from.
+
+`asset_graph.txt` is the catalogue of assets, reviewed like code. After a change that is meant, write it anew:
+
+    python -m tests.test_definitions
+"""
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import dagster as dg
+import pytest
+
+from connector_resources.errors import ConfigurationError
+from connector_resources.sources import discover
+from orchestration.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+CATALOGUE = Path(__file__).with_name("asset_graph.txt")
+ALL_STREAMS = ",".join(f"{source.name}.*" for source in discover())
+HEADING = """\
+# Every asset: its key, its group, how it lands, whether it is on by default, and what it is made from.
+# Written by `python -m tests.test_definitions`; review a change of it like a change of code.
+
+"""
+
+
+@cache
+def definitions(**environment: str) -> dg.Definitions:
+    """Return the definitions as they load with nothing in the environment but this."""
+    with patch.dict(os.environ, environment, clear=True):
+        defs = runpy.run_path(str(ROOT / "orchestration" / "definitions.py"))["defs"]
+    assert isinstance(defs, dg.Definitions)
+    return defs
+
+
+def specs(**environment: str) -> dict[str, dg.AssetSpec]:
+    """Return every asset by its key."""
+    found = definitions(**environment).resolve_all_asset_specs()
+    return {spec.key.to_user_string(): spec for spec in found}
+
+
+def catalogue() -> str:
+    """Return the text of `asset_graph.txt`: one line an asset."""
+    on = specs()
+    lines = [
+        f"{key}: {spec.group_name}, {'daily' if spec.partitions_def else 'whole'}, {'on' if key in on else 'off'}"
+        + "".join(
+            f"\n    from {dep.asset_key.to_user_string()}" for dep in sorted(spec.deps, key=lambda dep: dep.asset_key)
+        )
+        for key, spec in sorted(specs(ENABLED_STREAMS=ALL_STREAMS).items())
+    ]
+    return HEADING + "\n".join(lines) + "\n"
+
+
+# The graph
+
+
+def test_the_catalogue_of_assets_is_the_reviewed_one() -> None:
+    assert catalogue() == CATALOGUE.read_text()
+
+
+def test_every_stream_of_every_connector_is_an_asset() -> None:
+    streams = {f"{source.name}/{stream.name}" for source in discover() for stream in source.streams}
+    frames = {key for key, spec in specs(ENABLED_STREAMS=ALL_STREAMS).items() if spec.group_name == "frames"}
+    assert specs(ENABLED_STREAMS=ALL_STREAMS).keys() - frames == streams
+
+
+def test_only_what_is_enabled_by_default_is_on() -> None:
+    on = {f"{source.name}/{stream.name}" for source in discover() for stream in source.streams if stream.enabled}
+    assert {key for key, spec in specs().items() if spec.group_name != "frames"} == on
+
+
+@pytest.mark.parametrize(
+    ("enabled", "turned_on"),
+    [
+        ("drift.transcripts", {"drift/transcripts"}),
+        (" drift.transcripts , drift.users,", {"drift/transcripts"}),
+        ("drift.*", {"drift/transcripts", "drift/contacts_by_email"}),
+    ],
+)
+def test_a_setting_turns_streams_on(enabled: str, turned_on: set[str]) -> None:
+    assert specs(ENABLED_STREAMS=enabled).keys() - specs().keys() == turned_on
+
+
+def test_every_asset_has_a_place_upstream_of_which_everything_is_there() -> None:
+    every = specs(ENABLED_STREAMS=ALL_STREAMS)
+    assert {dep.asset_key.to_user_string() for spec in every.values() for dep in spec.deps} - every.keys() == set()
+
+
+def test_every_asset_says_what_it_is_and_what_each_column_holds() -> None:
+    silent = {}
+    for key, spec in specs(ENABLED_STREAMS=ALL_STREAMS).items():
+        schema = spec.metadata["dagster/column_schema"]
+        assert isinstance(schema, dg.TableSchema)
+        undescribed = [column.name for column in schema.columns if len(column.description or "") < 10]
+        if undescribed or not schema.columns or len(spec.description or "") < 40 or "duckdb" not in spec.kinds:
+            silent[key] = undescribed
+    assert silent == {}
+
+
+# Loading it
+
+
+CHILD = """
+import json, sys
+events = []
+sys.addaudithook(lambda event, arguments: events.append(event) if event.startswith("socket.") else None)
+import orchestration.definitions
+packages = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps({"events": sorted(set(events)), "packages": packages}))
+"""
+SLOW = {"alembic", "airbyte_cdk", "mimesis", "numpy", "pandas", "pyarrow", "sqlalchemy", "starlette", "uvicorn"}
+"""What a process that only lists assets would wait for; it is imported where it is used."""
+
+
+@pytest.fixture(scope="module")
+def child() -> Mapping[str, Any]:
+    """What importing the definitions does in a process of its own with an empty environment."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CHILD],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answer: Mapping[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_loading_the_graph_imports_nothing_slow(child: Mapping[str, Any]) -> None:
+    assert SLOW.intersection(child["packages"]) == set()
+    assert {"dagster", "orchestration"} <= set(child["packages"])
+
+
+def test_loading_the_graph_talks_to_nobody(child: Mapping[str, Any]) -> None:
+    # urllib3 binds a socket to ::1 to see whether there is IPv6.
+    assert set(child["events"]) <= {"socket.__new__", "socket.bind"}
+
+
+# The settings
+
+
+@pytest.mark.parametrize("mode", ["sandbox", "live"])
+def test_each_mode_has_its_own_database_and_spools(mode: str) -> None:
+    defs = definitions(CONNECTOR_MODE=mode, DATA_FOLDER="/srv/headrace")
+    warehouse, connection = (defs.resources or {})["warehouse"], (defs.resources or {})["connection"]
+    assert (warehouse.database, warehouse.spools, connection.mode) == (
+        f"/srv/headrace/{mode}.duckdb",
+        f"/srv/headrace/spools/{mode}",
+        mode,
+    )
+
+
+def test_assets_say_in_which_mode_they_are() -> None:
+    assert {spec.tags["mode"] for spec in specs(CONNECTOR_MODE="live").values() if spec.group_name != "frames"} == {
+        "live"
+    }
+
+
+def test_nothing_set_is_a_sandbox_of_ninety_days_in_the_folder_data() -> None:
+    today = datetime.now(UTC).date()
+    assert Settings.from_environment({}) == Settings("sandbox", Path("data"), today - timedelta(days=90))
+
+
+def test_live_starts_with_the_year_and_in_a_database_of_its_own() -> None:
+    settings = Settings.from_environment({"CONNECTOR_MODE": "live"})
+    assert (settings.start, settings.database) == (date(2026, 1, 1), Path("data/live.duckdb"))
+
+
+def test_every_variable_is_read() -> None:
+    read = Settings.from_environment(
+        {
+            "CONNECTOR_MODE": "live",
+            "DATA_FOLDER": "/srv/headrace",
+            "PARTITIONS_START": "2024-02-29",
+            "ENABLED_STREAMS": "aha.record_links, drift.*",
+            "SANDBOX_URL": "http://127.0.0.1:8787",
+            "SANDBOX_SCALE": "0.5",
+            "SANDBOX_LIMITS": "0",
+            "SANDBOX_SEED": "7",
+            "SANDBOX_TODAY": "2025-03-01",
+            "DUCKDB_MEMORY_LIMIT": "1GB",
+        }
+    )
+    assert read == Settings(
+        mode="live",
+        data_folder=Path("/srv/headrace"),
+        start=date(2024, 2, 29),
+        enabled=frozenset({"aha.record_links", "drift.*"}),
+        sandbox_url="http://127.0.0.1:8787",
+        sandbox_scale=0.5,
+        sandbox_limits=0.0,
+        sandbox_seed=7,
+        sandbox_today=date(2025, 3, 1),
+        memory_limit="1GB",
+    )
+
+
+def test_what_is_set_to_nothing_is_not_set() -> None:
+    names = ("CONNECTOR_MODE", "DATA_FOLDER", "PARTITIONS_START", "ENABLED_STREAMS", "SANDBOX_SCALE", "SANDBOX_TODAY")
+    assert Settings.from_environment(dict.fromkeys(names, "")) == Settings.from_environment({})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("CONNECTOR_MODE", "prod", "CONNECTOR_MODE is 'prod'; set it to sandbox or live."),
+        ("CONNECTOR_MODE", "Live", "CONNECTOR_MODE is 'Live'; set it to sandbox or live."),
+        ("PARTITIONS_START", "yesterday", "PARTITIONS_START is 'yesterday'; set it to a day as YYYY-MM-DD."),
+        ("PARTITIONS_START", "2025-02-29", "PARTITIONS_START is '2025-02-29'; set it to a day as YYYY-MM-DD."),
+        ("PARTITIONS_START", "2999-01-01", "PARTITIONS_START is 2999-01-01; set it to a day that is over (UTC)."),
+        ("SANDBOX_TODAY", "today", "SANDBOX_TODAY is 'today'; set it to a day as YYYY-MM-DD."),
+        ("SANDBOX_TODAY", "2999-01-01", "SANDBOX_TODAY is 2999-01-01; it may not lie in the future (UTC)."),
+        ("SANDBOX_SCALE", "much", "SANDBOX_SCALE is 'much'; set it to a number."),
+        ("SANDBOX_SCALE", "nan", "SANDBOX_SCALE is 'nan'; set it to a finite number that is not negative."),
+        ("SANDBOX_LIMITS", "-1", "SANDBOX_LIMITS is '-1'; set it to a finite number that is not negative."),
+        ("SANDBOX_LIMITS", "inf", "SANDBOX_LIMITS is 'inf'; set it to a finite number that is not negative."),
+        ("SANDBOX_SEED", "1.5", "SANDBOX_SEED is '1.5'; set it to a whole number."),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_may_be(variable: str, value: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.from_environment({variable: value})
+    assert str(raised.value) == complaint
+
+
+@pytest.mark.parametrize("enabled", ["drift.transcript", "drift", "drive.*", "*", "drift.transcripts,aha.feature"])
+def test_a_stream_that_is_not_there_cannot_be_turned_on(enabled: str) -> None:
+    wrong = enabled.split(",")[-1]
+    with pytest.raises(ConfigurationError, match=rf"ENABLED_STREAMS names {re.escape(wrong)}, .* drift\.transcripts"):
+        definitions(ENABLED_STREAMS=enabled)
+
+
+if __name__ == "__main__":
+    CATALOGUE.write_text(catalogue())
