@@ -282,7 +282,9 @@ _STATUS_FIELDS = ("status", "workflow_status", "workflow_status_id")
 def feature_cycle_time(features: "pd.DataFrame", audits: "pd.DataFrame") -> "pd.DataFrame":
     """One row per feature that is done or in work, newest first, and how long that took. Instants are UTC.
 
-    Done is a status that counts as complete; in work is any other whose status has changed since the feature was made.
+    Done is a status that counts as complete; in work is any other whose status has changed, by the feature itself or
+    an audit. Whether the feature has a day of its last change before there was one is not documented: where it does,
+    everything that is not done counts as in work.
     The API has no time at which work began or ended, so the lead time ends with the last change of status: a feature
     moved from one complete status to another seems to have taken longer. That day comes without a zone, and can be
     one beside the UTC day. Changes in between are known from audits, for the twelve months the API keeps them and as
