@@ -22,6 +22,7 @@ How fresh and how complete a read is:
   idea_subscriptions, …) are read under the parents of the day asked for: what was added to an older parent without
   touching it is found when that parent's day is read again.
 - `/time_tracking_events` can only be written; totals of work done are on features and epics.
+- Pages of a knowledge base are listed under its id alone, and no list names the ids; they are not read.
 
 Streams that need a role, a plan or a setting that not every account has are declared and off.
 """
