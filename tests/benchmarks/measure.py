@@ -1,0 +1,69 @@
+"""Measuring a command as a whole process: CPU, wall and peak memory, by the operating system's own count."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[2]
+_PATH = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+"""Whose DuckDB a caller has put before ours stays before ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run of a command took: seconds of CPU and wall, and its largest resident memory."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    peak_bytes: int
+
+
+def run(command: Sequence[str], folder: Path = ROOT, environment: Mapping[str, str] | None = None) -> Cost:
+    """Run a Python command to its end and return what it cost. Raises CalledProcessError with its messages."""
+    started_at = time.monotonic()
+    with (Path(os.devnull)).open("wb") as nowhere:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": _PATH, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})},
+            stdout=nowhere,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        messages = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr=messages.decode())
+    peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - started_at, peak_bytes)
+
+
+def typical(costs: Sequence[Cost]) -> Cost:
+    """Return the medians of several runs."""
+    return Cost(
+        median(cost.cpu_seconds for cost in costs),
+        median(cost.wall_seconds for cost in costs),
+        round(median(cost.peak_bytes for cost in costs)),
+    )
+
+
+@contextmanager
+def serving(records: int) -> Iterator[str]:
+    """Start the benchmark's server for the time of a block; yields its URL."""
+    command = [sys.executable, "-m", "tests.benchmarks.server", str(records)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+            process.wait()
