@@ -44,7 +44,9 @@ def main() -> None:
             _say(f"To read from it: SANDBOX_URL={url} make run")
             for vendor in VENDORS:
                 _say(f"{vendor}: {url}/{vendor}, credentials {json.dumps(credentials(vendor))}")
-        config = uvicorn.Config(build(settings), log_level="error", access_log=False, lifespan="off", backlog=512)
+        config = uvicorn.Config(
+            build(settings), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        )
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -364,10 +364,11 @@ class Drift:
         """Return the refusal of a request over the limit, for faults to use."""
         return _too_many().response()
 
-    def drift_row(self) -> int:
+    def drift_row(self, path: str = "/conversations/list", change: str = "update") -> int:
         """Update the conversation that any reader would read last, and return its id.
 
-        It jumps to the top of the list: who has read the first page already will miss it until the next run.
+        It jumps to the top of the list: who has read the first page already will miss it until the next run. Whatever
+        the path and the change asked for, it is this: other lists come in a fixed order, and rows of none are deleted.
         """
         *_, last = self.organization.newest_first()
         return self.organization.touch(last.id).id

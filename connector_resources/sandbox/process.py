@@ -2,16 +2,21 @@
 
 import atexit
 import json
+import os
 import subprocess
 import sys
 import threading
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from connector_resources.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from connector_resources.sandbox.settings import Settings
+
+_ROOT = Path(__file__).parents[2]
+_STOP_SECONDS = 5
 
 
 class SandboxProcess:
@@ -40,7 +45,11 @@ class SandboxProcess:
             command += [f"--{name}", str(value)]
         for fault in settings.faults:
             command += ["--fault", json.dumps(asdict(fault))]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # Wherever this process was started, the child finds the package where we found it.
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+        )
         self._process = process
         assert process.stdout is not None
         first_line = process.stdout.readline()
@@ -53,7 +62,11 @@ class SandboxProcess:
         """Stop the server."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     stream.close()

@@ -3,7 +3,7 @@
     GET  /_sandbox/health     {"status": "ok"}
     GET  /_sandbox/requests   how many requests came, by vendor and path, and the last thousand of them
     POST /_sandbox/faults     a JSON list of faults, instead of those before
-    POST /_sandbox/reset      counters to zero
+    POST /_sandbox/reset      counters to zero, and vendors as they were at the start; faults stay
 
 A vendor's data is made when its first request comes.
 """
@@ -11,7 +11,6 @@ A vendor's data is made when its first request comes.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -22,13 +21,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from connector_resources.sandbox.faults import Fault, FaultPlan, Faulty
+from connector_resources.sandbox.faults import Fault, FaultPlan, Faulty, Vendor
 from connector_resources.sandbox.settings import Settings
 
 VENDORS = ("aha", "drift")
 
 
-class _Vendor:
+class _Mounted:
     """The application of one vendor, built at its first request."""
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -45,10 +44,15 @@ class _Vendor:
         assert self._app is not None
         return self._app
 
-    def hooks(self) -> Mapping[str, Callable[[], Any]]:
-        """Return what the vendor's own rules and data can do to a reader."""
-        vendor = getattr(self.app.state, self._name)
-        return {"too_many_requests": vendor.too_many_requests, "drift_row": vendor.drift_row}
+    @property
+    def vendor(self) -> Vendor:
+        """The vendor behind the application."""
+        vendor: Vendor = getattr(self.app.state, self._name)
+        return vendor
+
+    def reset(self) -> None:
+        """Forget the application: limits, changed rows and given-out tokens are as at the start."""
+        self._app = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -71,17 +75,10 @@ class _Counting:
         """Return the counts."""
         vendors: Counter[str] = Counter()
         for path, count in self.paths.items():
-            vendors[path.split("/")[1]] += count
-        return {
-            "total": self.paths.total(), "vendors": vendors, "paths": self.paths, "last": list(self.last)
-        }  # fmt: skip
+            vendors[_first(path)] += count
+        return {"total": self.paths.total(), "vendors": vendors, "paths": self.paths, "last": list(self.last)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/_sandbox"):
-            await self._app(scope, receive, send)
-            return
-        if self._latency_seconds:
-            await asyncio.sleep(self._latency_seconds)
         entry = {
             "method": scope["method"],
             "path": scope["path"],
@@ -92,17 +89,21 @@ class _Counting:
         self.paths[scope["path"]] += 1
         self.last.append(entry)
 
+        if self._latency_seconds:
+            await asyncio.sleep(self._latency_seconds)
+
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry["status"] = message["status"]
             await send(message)
 
-        await self._app(scope, receive, noted)
+        # Below this, `send` is ours; a fault that breaks the connection needs the server's.
+        await self._app({**scope, "sandbox.send": send}, receive, noted)
 
 
 def build(settings: Settings) -> ASGIApp:
     """Return the application of all vendors."""
-    vendors = {name: _Vendor(name, settings) for name in VENDORS}
+    vendors = {name: _Mounted(name, settings) for name in VENDORS}
     plan = FaultPlan(settings.faults)
 
     async def health(request: Request) -> Response:
@@ -112,22 +113,37 @@ def build(settings: Settings) -> ASGIApp:
         return Response(msgspec.json.encode(counting.answer()), media_type="application/json")
 
     async def faults(request: Request) -> Response:
-        plan.replace(tuple(Fault(**fault) for fault in await request.json()))
+        try:
+            plan.replace(tuple(Fault(**fault) for fault in await request.json()))
+        except (TypeError, ValueError) as error:
+            return JSONResponse({"error": str(error)}, 400)
         return JSONResponse({"faults": len(plan.faults)})
 
     async def reset(request: Request) -> Response:
         counting.reset()
+        for vendor in vendors.values():
+            vendor.reset()
         return JSONResponse({"status": "ok"})
 
-    app = Starlette(
+    control = Starlette(
         routes=[
             Route("/_sandbox/health", health),
             Route("/_sandbox/requests", requests),
             Route("/_sandbox/faults", faults, methods=["POST"]),
             Route("/_sandbox/reset", reset, methods=["POST"]),
-            *(Mount(f"/{name}", vendor) for name, vendor in vendors.items()),
         ]
     )
-    counting = _Counting(app, settings.latency_seconds)
-    none: Mapping[str, Callable[[], Any]] = {}
-    return Faulty(counting, plan, lambda name: vendors[name].hooks() if name in vendors and plan.faults else none)
+    mounts = Starlette(routes=[Mount(f"/{name}", vendor) for name, vendor in vendors.items()])
+    counting = _Counting(Faulty(mounts, plan, lambda path: vendors[_first(path)].vendor), settings.latency_seconds)
+
+    # No Starlette around it all: what breaks connections needs the server's own `send`.
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        app = counting if scope["type"] == "http" and _first(scope["path"]) in vendors else control
+        await app(scope, receive, send)
+
+    return serve
+
+
+def _first(path: str) -> str:
+    """Return the first segment of a path: a vendor's name, where it is a vendor's."""
+    return path.split("/")[1]

@@ -7,7 +7,7 @@ from connector_resources.sandbox.faults import Fault
 
 
 def today_utc() -> date:
-    """The day it is now, in UTC."""
+    """Return the day it is now, in UTC."""
     return datetime.now(UTC).date()
 
 
