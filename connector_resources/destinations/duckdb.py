@@ -108,8 +108,8 @@ seventeen digits is not the same as a DOUBLE."""
 
 _SMALLEST_READ_BYTES = 2 << 20
 """DuckDB's reader takes twice the largest object it is told of as a buffer, per thread; its default is 16 MB."""
-_THREADS = 2
-"""One loads as fast as two, and each takes its buffers out of the memory limit, on a machine with 64 cores too."""
+_THREADS = 1
+"""One loads as fast as two for half of the CPU, and each takes its buffers out of the memory limit."""
 _STALE_AFTER_SECONDS = 24 * 3600.0
 """What a process that was killed has left in the temporary folder is removed after this time."""
 
