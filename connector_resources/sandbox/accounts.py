@@ -3,12 +3,18 @@
 from typing import Any
 
 _CREDENTIALS: dict[str, dict[str, Any]] = {
-    "aha": {"subdomain": "sandbox", "api_key": "5a4d" * 16},
+    "aha": {
+        "subdomain": "sandbox",
+        "api_key": "5a4d" * 16,
+        "custom_objects": "APP:incidents,APP:customers",
+        "custom_reports": "7012345678901290001",
+    },
     "drift": {
         "access_token": "sandbox-access-token",
         "client_id": "sandbox-client-id",
         "client_secret": "sandbox-client-secret",
         "refresh_token": "sandbox-refresh-token",
+        "contact_emails": ["lea.blum@acme.example", "chloe.dubois@northgate.example"],
     },
     "faker": {"seed": 1, "always_updated": False},  # needs no account; so the same job again lands the same rows
 }
