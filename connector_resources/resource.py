@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
+from urllib.parse import quote
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -100,7 +101,7 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         """
         _require_matching(self.name, stream, slice)
         for attempt in range(_REREADS + 1):
-            spool = open_spool(spools, SpoolKey.of(self.account, self.name, stream, slice))
+            spool = open_spool(spools, SpoolKey.of(f"{self.account} {self._options()}", self.name, stream, slice))
             try:
                 with spool.writing() as writer:
                     if not spool.is_complete:
@@ -115,6 +116,15 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
                     raise
                 logger.warning("%s", error)
         raise AssertionError("the loop returns or raises")
+
+    def _options(self) -> str:
+        """Return a digest of the settings that are no secret: what is read under others is not resumed."""
+        options = {
+            name: getattr(self, name)
+            for name, info in type(self).model_fields.items()
+            if not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("dagster__is_secret"))
+        }
+        return hashlib.blake2b(repr(sorted(options.items())).encode(), digest_size=6).hexdigest()
 
 
 def _require_matching(source_name: str, stream: Stream, slice: Slice) -> None:
@@ -190,7 +200,9 @@ class HttpSource(Source):
 
     def first_request(self, stream: HttpStream, slice: Slice, parent: ParentRow | None) -> Request:
         """Return the first request under a parent: path filled in, window and page size as parameters."""
-        path = stream.path.format_map(parent.fields) if parent is not None else stream.path
+        path = stream.path
+        if parent is not None:
+            path = path.format_map({name: quote(str(value), safe="") for name, value in parent.fields.items()})
         params = dict(stream.params)
         cursor, window = stream.cursor, slice.window
         if cursor is not None and window is not None:

@@ -66,6 +66,10 @@ class Walk(Protocol):
         ...
 
 
+_SUSPICIOUS_PARENTS = 10
+"""So many parents that all of them being removed since they were listed is not to be believed."""
+
+
 def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None = None) -> Iterator[Page]:
     """Yield the pages of `stream` in `slice`, from the start or from after the page whose token is given.
 
@@ -74,6 +78,7 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
     """
     parents: tuple[ParentRow | None, ...] = (None,) if slice.parents is None else slice.parents
     position, request = _decoded(token)
+    missing = 0
     while position < len(parents):
         parent = parents[position]
         if request is None:
@@ -85,6 +90,13 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
             except RequestRejected as error:
                 if error.status == 404 and parent is not None:
                     # The parent was removed after it was listed; it has no children any more.
+                    missing += 1
+                    if missing == len(parents) >= _SUSPICIOUS_PARENTS:
+                        raise RequestRejected(
+                            f"{stream.name}: 404 for every one of {missing} parents, the last at {request.path}. They "
+                            "cannot all be gone: the path or the host is wrong, or the credential may not read this.",
+                            status=404,
+                        ) from error
                     yield Page((), _encoded(position + 1, None, len(parents)), parent)
                     break
                 raise
@@ -128,10 +140,12 @@ class _Chain:
                     "Run it again, or report it to the vendor."
                 )
             seen.add(mark)
-        if self.total is not None and total is not None and total != self.total:
+        # A record that comes moves others to later pages, where they are met again. One that goes moves others to
+        # pages that have been read already, so they would be missed.
+        if self.total is not None and total is not None and total < self.total:
             raise IncompleteRead(
-                f"{where}: the server counted {self.total} records before and {total} now. Records came or went while "
-                "the list was read; it is read again."
+                f"{where}: the server counted {self.total} records before and {total} now. Records went while the list "
+                "was read, so others may have been missed; it is read again."
             )
         self.total = self.total if total is None else total
         self.received += len(answer.records)

@@ -217,17 +217,38 @@ def test_empty_pages_with_new_tokens_are_no_circle() -> None:
     assert len(list(read_pages(world, stream(paginator=Token("next", "next")), WHOLE))) == 4
 
 
-def test_a_total_that_changes_while_pages_are_read_is_an_incomplete_read() -> None:
+def test_a_total_that_shrinks_while_pages_are_read_is_an_incomplete_read() -> None:
     def reply(request: Request) -> Any:
-        return numbered(5)(request) | {"total": 5 + int(str(request.params["page"])) // 2}
+        return numbered(5)(request) | {"total": 5 - int(str(request.params["page"])) // 2}
 
     with pytest.raises(IncompleteRead) as caught:
         list(read_pages(World(reply), stream(paginator=PAGES), WHOLE))
 
     assert str(caught.value) == (
-        "things: GET /things, page 2: the server counted 5 records before and 6 now. Records came or went while "
-        "the list was read; it is read again."
+        "things: GET /things, page 2: the server counted 5 records before and 4 now. Records went while the list was "
+        "read, so others may have been missed; it is read again."
     )
+
+
+def test_records_that_come_while_pages_are_read_move_others_back_and_none_is_missed() -> None:
+    def reply(request: Request) -> Any:
+        page = int(str(request.params["page"]))
+        shifted = [{"id": 0}, *({"id": number} for number in range(1, 6))] if page > 1 else [{"id": 1}, {"id": 2}]
+        records = shifted[(page - 1) * 2 : page * 2] if page > 1 else shifted
+        return {"data": records, "pages": 3, "total": 5 if page == 1 else 6}
+
+    pages = list(read_pages(World(reply), stream(paginator=PAGES), WHOLE))
+
+    assert [json.loads(bytes(record))["id"] for page in pages for record in page.records] == [1, 2, 2, 3, 4, 5]
+
+
+def test_not_all_of_many_parents_can_be_gone() -> None:
+    parents = tuple(ParentRow({"thing_id": str(number)}) for number in range(10))
+    gone = World(lambda request: RequestRejected("gone", status=404))
+    child = stream(path="/things/{thing_id}/children", parent=Parent(stream(), {"thing_id": "id"}))
+
+    with pytest.raises(RequestRejected, match="404 for every one of 10 parents, the last at /things/9/children"):
+        list(read_pages(gone, child, Slice(parents=parents)))
 
 
 @pytest.mark.parametrize("total", [4, 6])
