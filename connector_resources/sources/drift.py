@@ -685,8 +685,12 @@ def _looking_up(emails: list[str], position: int) -> Request:
 
 
 def _longest(stream: HttpStream) -> int:
-    """Return the longest window to ask for: the report's largest answer is unknown, so it is asked day by day."""
-    return _DAY_MS if stream.name == "conversation_metrics" else 31 * _DAY_MS
+    """Return the longest window to ask for.
+
+    The report's largest answer is unknown, so it is asked for a week at a time; its count tells when rows were held
+    back. At 60 requests a minute a day at a time would make a backfill of 90 days wait for half a minute.
+    """
+    return (7 if stream.name == "conversation_metrics" else 31) * _DAY_MS
 
 
 def _bounded(stream: HttpStream, window: Mapping[str, int]) -> Request:

@@ -409,17 +409,17 @@ def test_metrics_are_named_and_what_there_is_none_of_is_null(tmp_path: Path) -> 
     }  # fmt: skip
 
 
-def test_metrics_of_several_days_are_asked_for_day_by_day_and_never_doubled(tmp_path: Path) -> None:
-    day = 86_400_000
-    at_midnight = (7, {"updatedAt": START + day})
+def test_metrics_of_several_weeks_are_asked_for_week_by_week_and_never_doubled(tmp_path: Path) -> None:
+    week = 7 * 86_400_000
+    at_midnight = (7, {"updatedAt": START + week})
     with FakeApi(report((6, {"updatedAt": START}), at_midnight), report(at_midnight), report()) as api:
-        window = Window(WINDOW.start, WINDOW.start + 2.5 * DAY)
+        window = Window(WINDOW.start, WINDOW.start + 17.5 * DAY)
         pages = list(source(tmp_path, api).read(drift.conversation_metrics, Slice(window)))
 
     assert asked(api) == [
-        [START - 1, START + day],
-        [START + day - 1, START + 2 * day],
-        [START + 2 * day - 1, START + 2 * day + day // 2],
+        [START - 1, START + week],
+        [START + week - 1, START + 2 * week],
+        [START + 2 * week - 1, START + 2 * week + week // 2],
     ]
     assert [record["conversationId"] for record in records(pages)] == [6, 7]
 
