@@ -23,7 +23,6 @@ import hmac
 import math
 import re
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -48,6 +47,7 @@ from connector_resources.sandbox.drift_data import (
     Organization,
     Record,
 )
+from connector_resources.sandbox.limits import SlidingWindows
 from connector_resources.sandbox.settings import Settings
 
 ALL_SCOPES = frozenset(
@@ -141,24 +141,6 @@ class LeakyBucket:
         if excess > 1e-9:
             return excess / self._leak
         self._level += 1
-        return 0.0
-
-
-class MinuteWindow:
-    """Allows `calls` in any 60 seconds."""
-
-    def __init__(self, calls: int, clock: Callable[[], float]) -> None:
-        self._calls, self._clock = calls, clock
-        self._times: deque[float] = deque()
-
-    def wait_seconds(self) -> float:
-        """Count a call and return 0, or return how long until the oldest one is a minute ago."""
-        now = self._clock()
-        while self._times and now - self._times[0] >= 60:
-            self._times.popleft()
-        if len(self._times) >= self._calls:
-            return 60 - (now - self._times[0])
-        self._times.append(now)
         return 0.0
 
 
@@ -312,8 +294,8 @@ class Drift:
         self.tokens = Tokens(credentials("drift"), rules)
         self._account = credentials("drift")
         factor = settings.limits
-        self._bucket = LeakyBucket(BUCKET_CAPACITY * factor, BUCKET_LEAK_PER_SECOND * factor, rules.clock)
-        self._reports = MinuteWindow(round(REPORTS_PER_MINUTE * factor), rules.clock)
+        self._bucket = LeakyBucket(max(1.0, BUCKET_CAPACITY * factor), BUCKET_LEAK_PER_SECOND * factor, rules.clock)
+        self._reports = SlidingWindows([(max(1, round(REPORTS_PER_MINUTE * factor)), 60.0)], rules.clock)
         self._is_limited = factor > 0
         self._users = {user["id"]: user for user in self.organization.users}
         self._accounts = {account["accountId"]: account for account in self.organization.accounts}
@@ -559,7 +541,8 @@ class Drift:
     def report_conversations(self, call: Call) -> Response:
         """Answer the metrics asked for, in their order, of the conversations that pass every filter."""
         if self._is_limited:
-            self._refuse_if(self._reports.wait_seconds())
+            verdict = self._reports.admit()
+            self._refuse_if(verdict.reset - self.rules.clock() if verdict.is_refused else 0)
         body = call.json()
         filters, metrics = body.get("filters", []), body.get("metrics", [])
         if not isinstance(filters, list) or not isinstance(metrics, list):
