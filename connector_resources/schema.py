@@ -39,13 +39,18 @@ _PYTHON_TYPES: dict[ColumnType, Any] = {
     "date": dt.date,
     "json": msgspec.Raw,
 }
+_UNSPEAKABLE = re.compile(r'[\\"\x00-\x1f]')
+"""What msgspec cannot have in the name of a field."""
 _NOT_A_VALUE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 _MANY_DIGITS = re.compile(rb"\.(?:\d{9}|(?<=\d{9}\.)\d)")
 _MORE_DIGITS_THAN_A_DOUBLE = re.compile(
-    rb"\.(?:" + b"|".join(rb"(?<=\d{%d}\.)\d{%d}" % (whole, 18 - whole) for whole in range(1, 18)) + rb")"
+    rb"\.(?:\d{18}|(?<=[1-9]\.)\d{17}|"
+    + b"|".join(rb"(?<=\d{%d}\.)\d{%d}" % (whole, 18 - whole) for whole in range(2, 18))
+    + rb")"
 )
-"""Eighteen digits around a point. The first pattern finds all these and little else, in a third of the time."""
+"""Eighteen digits around a point; servers print doubles with up to seventeen. The first pattern finds all these and
+little else, in a third of the time."""
 _DOUBLE_DIGITS = 15
 """As many decimal digits as any double keeps."""
 
@@ -131,13 +136,14 @@ class _Checker:
         if stream.selects_a_window and stream.cursor is not None:
             self._required.add(stream.cursor.column)
         self._cursor = stream.cursor if stream.selects_a_window else None
-        self._decimals = [
-            f"f{number}" for number, column in enumerate(self._columns.values()) if column.type == "decimal"
-        ]
+        # The columns of the struct. A record with another one is looked at by itself, like one with a new field.
+        known = [column for column in self._columns.values() if not _UNSPEAKABLE.search(column.name)]
+        self._is_quick = self._required <= {column.name for column in known}
+        self._decimals = [f"f{number}" for number, column in enumerate(known) if column.type == "decimal"]
         record = msgspec.defstruct(
             "Record",
-            [self._field(number, column) for number, column in enumerate(self._columns.values())],
-            rename={f"f{number}": name for number, name in enumerate(self._columns)},
+            [self._field(number, column) for number, column in enumerate(known)],
+            rename={f"f{number}": column.name for number, column in enumerate(known)},
             forbid_unknown_fields=True,
             kw_only=True,
             gc=False,
@@ -171,6 +177,8 @@ class _Checker:
 
     def fits(self, lines: bytes) -> bool:
         """Whether every record of a page fits as it is."""
+        if not self._is_quick:
+            return False
         if b"\\ud" in lines or b"\\uD" in lines:
             return False  # half of a surrogate pair would make the store refuse the whole file
         if self._json and _MANY_DIGITS.search(lines) and _MORE_DIGITS_THAN_A_DOUBLE.search(lines):
