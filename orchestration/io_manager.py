@@ -148,7 +148,11 @@ class Warehouse(dg.ConfigurableIOManager):
         )
         table = f"{'.'.join(schema) or 'main'}.{name}"
         context.log.info(f"{table}: {len(frame):,} rows")
-        columns = [dg.TableColumn(str(column), str(kind)) for column, kind in frame.dtypes.items()]
+        declared = metadata.get("dagster/column_schema")
+        described = {column.name: column.description for column in declared.columns} if declared is not None else {}
+        columns = [
+            dg.TableColumn(str(column), str(kind), described.get(str(column))) for column, kind in frame.dtypes.items()
+        ]
         context.add_output_metadata(self._place(table))
         wide = {
             "dagster/column_schema": dg.TableSchema(columns),

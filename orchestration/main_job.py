@@ -4,10 +4,12 @@
 every frame. It leaves with status 1 when a step fails; what the other steps landed is there all the same.
 """
 
+import logging
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dotenv import load_dotenv
@@ -26,23 +28,51 @@ def main() -> int:
 
     keys = partitions.get_partition_keys()
     started_at = time.monotonic()
-    assets = list(defs.resolve_all_asset_specs())
     console = Console()
     console.print(
-        f"Reading {len(assets)} assets over {len(keys)} days, {keys[0]} to {keys[-1]}, "
+        f"{len(list(defs.resolve_all_asset_specs()))} assets, {len(keys)} days from {keys[0]} to {keys[-1]} (UTC), "
         f"{'from the sandbox' if settings.mode == 'sandbox' else 'live'}, into {settings.database}"
     )
+    lines = dg.LoggerDefinition(_progress_lines, config_schema={}, description="What a person wants to know of a run.")
+    told = dg.Definitions.merge(defs, dg.Definitions(loggers={"console": lines}))
     with dg.DagsterInstance.get() as instance:
-        result = dg.materialize(
-            [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)],
+        result = told.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
-            resources=defs.resources,
             tags={"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]},
-            run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}},
+            run_config={"loggers": {"console": {"config": {}}}},
             raise_on_error=False,
         )
         console.print(_table(instance, result, time.monotonic() - started_at))
     return 0 if result.success else 1
+
+
+def _progress_lines(context: dg.InitLoggerContext) -> logging.Logger:
+    """Return a logger that writes what assets say and what fails, and leaves Dagster's own events to the web UI."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(_ProgressLine())
+    logger = logging.Logger("progress", logging.INFO)
+    logger.addHandler(handler)
+    return logger
+
+
+class _ProgressLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message without the run's id and the step's key before it."""
+        meta = getattr(record, "dagster_meta", {})
+        message = meta.get("orig_message") or record.getMessage()
+        event = meta.get("dagster_event")
+        if record.levelno >= logging.ERROR and event is not None and event.is_failure and event.is_step_event:
+            error = getattr(event.event_specific_data, "error", None)
+            message = f"{event.step_key.replace('__', '/')} failed: {_reason(error) or message}"
+        return f"{record.levelname.lower() + ': ' if record.levelno > logging.INFO else ''}{message}"
+
+
+def _reason(error: Any) -> str | None:
+    """Return the message of the innermost failure of a step, which is the one written for people."""
+    while error is not None and error.cause is not None and error.cls_name != "Failure":
+        error = error.cause
+    return None if error is None else str(error.message).strip().removeprefix(f"{dg.Failure.__module__}.Failure: ")
 
 
 def _table(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, seconds: float) -> Table:
