@@ -430,7 +430,7 @@ class Account:
 
     def assignee_number(self, kind: str, index: int) -> int | None:
         """Return the index of the user a record is assigned to."""
-        return None if index % 4 == 2 else self._dice[kind](index, len(self.user_refs), 13)
+        return None if index % 5 == 2 else self._dice[kind](index, len(self.user_refs), 13)
 
     def _assign(self, record: Record, kind: str, index: int) -> None:
         user = self.assignee_number(kind, index)
@@ -1005,7 +1005,7 @@ class Account:
             "full_tags": full_tags,
             "custom_fields": self._custom_fields(kind, index),
         }
-        _put(record, "created_by_user", None if index % 50 == 7 else self._creator(kind, index), index)
+        _put(record, "created_by_user", None if index % 25 == 7 else self._creator(kind, index), index)
         self._assign(record, kind, index)
         brief = None if initiative < 0 else self._brief("initiatives", initiative, "description", "integration_fields")
         _put(record, "initiative", brief, index)

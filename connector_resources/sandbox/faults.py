@@ -68,9 +68,13 @@ class Fault:
 
 @dataclass(slots=True)
 class FaultPlan:
-    """Which faults are on, and how often each has been met. Replaced at run time through the control API."""
+    """Which faults are on, and how often each has been met. Replaced at run time through the control API.
+
+    `last_answers` are those of each path since then, kept where a fault may repeat them.
+    """
 
     faults: tuple[Fault, ...] = ()
+    last_answers: dict[str, list[Message]] = field(default_factory=dict)
     _met: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -80,6 +84,7 @@ class FaultPlan:
         """Switch on these faults instead of those before, counted from zero."""
         self.faults = faults
         self._met = [0] * len(faults)
+        self.last_answers = {}
 
     def hit(self, request: str) -> Fault | None:
         """Count a request and return the fault it meets, None where it passes."""
@@ -116,7 +121,6 @@ class Faulty:
         self._app = app
         self._plan = plan
         self._vendor_at = vendor_at
-        self._last_answers: dict[str, list[Message]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -147,8 +151,8 @@ class Faulty:
             case "html":
                 page = "<!DOCTYPE html><html><body><h1>We'll be right back</h1></body></html>"
                 await Response(page, 200, media_type="text/html")(scope, receive, send)
-            case "repeat_page" if path in self._last_answers:
-                for message in self._last_answers[path]:
+            case "repeat_page" if path in self._plan.last_answers:
+                for message in self._plan.last_answers[path]:
                     await send(message)
             case "repeat_page":
                 await self._remembering(scope, receive, send)
@@ -171,7 +175,7 @@ class Faulty:
             await send(message)
 
         await self._app(scope, receive, keep)
-        self._last_answers[scope["path"]] = messages
+        self._plan.last_answers[scope["path"]] = messages
 
 
 def _connection(scope: Scope, send: Send) -> asyncio.Transport:

@@ -54,7 +54,9 @@ class SandboxProcess:
         assert process.stdout is not None
         first_line = process.stdout.readline()
         if not first_line:
-            raise ConfigurationError(f"The sandbox did not start (status {process.wait()}); see its message above.")
+            status = process.wait()
+            self.stop()
+            raise ConfigurationError(f"The sandbox did not start (status {status}); see its message above.")
         self.url = json.loads(first_line)["url"]
         return self
 
