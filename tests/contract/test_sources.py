@@ -1,0 +1,282 @@
+"""What every stream of every connector keeps, read from its vendor's sandbox and landed.
+
+A new connector is found and held to all of this without a line here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from connector_resources.destinations.duckdb import TYPES, PartitionFacts
+from connector_resources.errors import ConnectorError, MalformedPage, PaginationLoop, RequestRetryable
+from connector_resources.http.retry import RetryPolicy
+from connector_resources.http.stream import HttpStream
+from connector_resources.resource import HttpSource
+from connector_resources.sandbox.faults import KINDS, Change, Kind
+from connector_resources.sandbox.server import VENDORS
+from connector_resources.sources import discover
+from connector_resources.spool import PageMark, Spool
+from connector_resources.streams import Slice
+from tests.contract.conftest import DAYS, SUBJECTS, Contract, Reading, Subject, running_contract, table
+
+Faulty = tuple[Contract, Subject]
+
+STREAMS = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+WINDOWED = pytest.mark.parametrize(
+    "subject", [subject for subject in SUBJECTS if subject.stream.selects_a_window], ids=str
+)
+DAILY = pytest.mark.parametrize("subject", [subject for subject in SUBJECTS if subject.stream.is_partitioned], ids=str)
+OVER_HTTP = pytest.mark.parametrize(
+    "subject", [subject for subject in SUBJECTS if isinstance(subject.stream, HttpStream)], ids=str
+)
+
+
+# What is landed
+
+
+@STREAMS
+def test_a_stream_gives_records(contract: Contract, subject: Subject) -> None:
+    assert contract.reading(subject).landed.rows > 0
+
+
+@STREAMS
+def test_every_record_fits_its_declaration(contract: Contract, subject: Subject) -> None:
+    landed = contract.reading(subject).landed
+    assert (landed.quarantined, landed.first_reason, [field.name for field in landed.undeclared]) == (0, None, [])
+
+
+@STREAMS
+def test_the_table_has_the_declared_columns_in_their_order_and_types(contract: Contract, subject: Subject) -> None:
+    contract.reading(subject)
+    stored = contract.store.query(f"DESCRIBE {table(subject)}")
+    declared = [(column.name, TYPES[column.type]) for column in subject.stream.columns]
+    assert [(name, kind) for name, kind, *_ in stored if not name.startswith("_")] == declared
+
+
+@STREAMS
+def test_every_declared_column_holds_a_value_somewhere(contract: Contract, subject: Subject) -> None:
+    counts = contract.reading(subject).table.counts
+    assert [name for name, count in counts.items() if count == 0] == []
+
+
+@STREAMS
+def test_keys_are_never_null_and_name_one_current_row_each(contract: Contract, subject: Subject) -> None:
+    reading = contract.reading(subject)
+    found = reading.table
+    assert (found.keys_with_null, found.current_rows, reading.landed.duplicates) == (0, found.keys, 0)
+
+
+@WINDOWED
+def test_a_row_lies_in_the_partition_of_its_cursor(contract: Contract, subject: Subject) -> None:
+    contract.reading(subject)
+    assert subject.stream.cursor is not None
+    day = f"""strftime("{subject.stream.cursor.column}", '%Y-%m-%d')"""
+    days = contract.store.query(f"SELECT DISTINCT {day}, _partition FROM {table(subject)}")
+    assert [(day, partition) for day, partition in days if day != partition or partition not in DAYS] == []
+
+
+@STREAMS
+def test_what_the_server_counts_and_sends_is_in_the_table_or_outside_the_window(
+    contract: Contract, subject: Subject
+) -> None:
+    reading = contract.reading(subject)
+    received = sum(mark.received for mark in reading.marks)
+    wrong_totals = [(total, came) for total, came in lists(reading.marks) if total not in (None, came)]
+    assert (reading.table.keys + reading.landed.left_out, wrong_totals) == (received, [])
+
+
+def lists(marks: list[PageMark]) -> list[tuple[int | None, int]]:
+    """Return for each list that was read what the server counts, None where it does not, and what came."""
+    found, came = [], 0
+    for mark in marks:
+        came += mark.received
+        if mark.token is None or '"request":null' in mark.token:
+            found.append((mark.total, came))
+            came = 0
+    return found
+
+
+# Reading it again
+
+
+@DAILY
+def test_days_one_by_one_are_the_days_of_the_range_cell_by_cell(
+    contract: Contract, subject: Subject, tmp_path: Path
+) -> None:
+    facts = contract.reading(subject).landed.partitions
+    filled = [day for day in DAYS if facts[day].rows]
+    days = tuple(sorted({filled[0], filled[len(filled) // 2], filled[-1]}))
+    single = contract.database("single")
+    for day in days:
+        spool = contract.source(subject.kind).extract(subject.stream, contract.slice(subject, (day,)), tmp_path)
+        contract.land(single, subject, spool, (day,))
+    assert contract.rows(single, subject) == contract.rows(contract.store, subject, days)
+
+
+@STREAMS
+def test_a_broken_extraction_goes_on_with_what_is_missing(again: "Again", contract: Contract, subject: Subject) -> None:
+    whole = contract.reading(subject)
+    second = again(subject)
+    assert (second.resumed_pages, second.calls) == (second.kept_pages, sum(whole.costs[second.kept_pages :]))
+
+
+@STREAMS
+def test_a_second_reading_gives_the_same_data_versions(again: "Again", contract: Contract, subject: Subject) -> None:
+    assert again(subject).partitions == contract.reading(subject).landed.partitions
+
+
+@dataclass(frozen=True)
+class SecondReading:
+    """A reading that was broken off and taken up again."""
+
+    kept_pages: int
+    resumed_pages: int
+    calls: int
+    partitions: Mapping[str, PartitionFacts]
+
+
+Again = Callable[[Subject], SecondReading]
+
+
+@pytest.fixture(scope="module")
+def again(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Again:
+    """Read every stream a second time, with a break in the middle; each once."""
+    done: dict[str, SecondReading] = {}
+
+    def read(subject: Subject) -> SecondReading:
+        if str(subject) in done:
+            return done[str(subject)]
+        whole, asked, spools = contract.reading(subject), contract.slice(subject), tmp_path_factory.mktemp("again")
+        kept = broken_off(contract, subject, asked, spools, whole)
+        contract.sandbox.fail()
+        calls = contract.sandbox.calls()
+        spool = contract.source(subject.kind).extract(subject.stream, asked, spools)
+        calls = contract.sandbox.calls() - calls
+        landed = contract.land(contract.database("again"), subject, spool)
+        return done.setdefault(str(subject), SecondReading(kept, spool.resumed_pages, calls, landed.partitions))
+
+    return read
+
+
+class Killed(Exception):
+    """Ends the reading of a source without a server."""
+
+
+def broken_off(contract: Contract, subject: Subject, asked: Slice, spools: Path, whole: Reading) -> int:
+    """Read about half of a slice, until every connection is dropped; returns how many pages are on disk then."""
+    source = contract.source(subject.kind)
+    if isinstance(source, HttpSource):
+        answered = sum(whole.costs) // 2
+        drop = {"pattern": f"* /{subject.kind.name}/*", "kind": "drop", "skip": answered, "times": 1_000_000}
+        contract.sandbox.fail(drop)
+        source.client.retry = RetryPolicy(tries=1)
+        with pytest.raises(RequestRetryable):
+            source.extract(subject.stream, asked, spools)
+        return sum(sent <= answered for sent in accumulate(whole.costs))
+    kept = len(whole.marks) // 2
+
+    def stop(spool: Spool) -> None:
+        if len(spool.marks) == kept:
+            raise Killed
+
+    with pytest.raises(Killed):
+        source.extract(subject.stream, asked, spools, stop)
+    return kept
+
+
+# What servers refuse, and what they do to readers
+
+
+@OVER_HTTP
+def test_a_parameter_the_vendor_does_not_know_is_refused(contract: Contract, subject: Subject) -> None:
+    asked = contract.slice(subject)
+    source = contract.source(subject.kind)
+    assert isinstance(source, HttpSource)
+    next(source.read(subject.stream, asked))
+    headers = dict(source.authenticator().sign().headers)
+    for request in contract.sandbox.last_requests()[-1:]:
+        url = f"{contract.sandbox.url}{request['path']}?{request['query']}&made_up=1"
+        answer = requests.request(request["method"], url, headers=headers, timeout=10)
+        assert (answer.status_code, "made_up" in answer.text) == (REFUSED[subject.kind.name], True)
+
+
+REFUSED = {"aha": 422, "drift": 400}
+"""The status with which each vendor's sandbox refuses a parameter it does not know."""
+
+OUTCOMES: dict[Kind, type[ConnectorError] | None] = {
+    "429": None,
+    "500": None,
+    "drop": None,
+    "truncate": None,
+    "html": MalformedPage,
+    "repeat_page": PaginationLoop,
+    "drift_row": None,
+    "slow": None,
+}
+"""What a fault on the second page ends with: an error, or (None) the table as the server has it."""
+
+CHANGES: tuple[Change, ...] = ("update", "insert", "remove")
+FAULTS = [
+    *({"kind": kind} for kind in KINDS if kind != "drift_row"),
+    *({"kind": "drift_row", "change": change} for change in CHANGES),
+]
+
+PAGED = {"aha": "features", "drift": "conversations"}
+"""A stream of several pages of each vendor."""
+
+
+@pytest.fixture(scope="module", params=PAGED)
+def faulty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
+    kind = next(kind for kind in discover() if kind.name == request.param)
+    with running_contract(tmp_path_factory.mktemp("faulty")) as contract:
+        subject = Subject(kind, kind.stream(PAGED[kind.name]))
+        contract.reading(subject)
+        yield contract, subject
+
+
+def test_every_fault_has_an_outcome_and_every_vendor_a_stream_of_pages() -> None:
+    assert (tuple(OUTCOMES), tuple(PAGED)) == (KINDS, VENDORS)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(fault.values()))
+def test_a_fault_ends_with_the_right_table_or_a_named_error(
+    faulty: Faulty, fault: dict[str, Any], tmp_path: Path
+) -> None:
+    contract, subject = faulty
+    before = set(contract.rows(contract.store, subject))
+    asked = contract.slice(subject)
+    contract.sandbox.fail({"pattern": f"* /{subject.kind.name}/*", "skip": 1, "seconds": 0.05, **fault})
+    source = contract.source(subject.kind)
+    assert isinstance(source, HttpSource)
+    waits: list[float] = []
+    source.client.sleep = waits.append
+    error = OUTCOMES[fault["kind"]]
+    if error is not None:
+        with pytest.raises(error):
+            source.extract(subject.stream, asked, tmp_path)
+    hit = contract.database("hit")
+    contract.land(hit, subject, source.extract(subject.stream, asked, tmp_path))
+    contract.sandbox.fail()
+    contract.land(
+        contract.store, subject, contract.source(subject.kind).extract(subject.stream, asked, tmp_path / "clean")
+    )
+    after, found = set(contract.rows(contract.store, subject)), set(contract.rows(hit, subject))
+    # A row that changes while it is read may come as it was or as it is; no other row may be missing or different.
+    assert before & after <= found <= before | after
+    assert len(before & after) > 50
+    assert len(waits) == (fault["kind"] in ("429", "500", "drop", "truncate"))
+
+
+def test_a_broken_answer_leaves_the_table_as_it_was(faulty: Faulty, tmp_path: Path) -> None:
+    contract, subject = faulty
+    before = contract.store.query(f"SELECT * FROM {table(subject)} ORDER BY ALL")
+    contract.sandbox.fail({"pattern": f"* /{subject.kind.name}/*", "kind": "html", "skip": 1})
+    with pytest.raises(MalformedPage, match=rf"{subject.kind.name}\.{subject.stream.name}: GET .*text/html"):
+        contract.source(subject.kind).extract(subject.stream, contract.slice(subject), tmp_path)
+    contract.sandbox.fail()
+    assert contract.store.query(f"SELECT * FROM {table(subject)} ORDER BY ALL") == before
