@@ -10,7 +10,7 @@ refusals: https://www.aha.io/api. What the sandbox does where the documentation 
   from the highest id supposes.
 - Spam is left out of ideas and portal comments unless `spam=true` asks for it alone. `custom_fields` is `key` or
   `key:value`, of a field whose value is text. `q` looks for a text in names.
-- Pages of a knowledge base are listed under its id alone, which no list gives.
+- A page of a knowledge base is listed by the workspace it was written in, too; it names the knowledge base alone.
 - `fields` works on every list and detail (`Rules.fields_everywhere`).
 - Requests that are refused for their number do not count; those without a good key are not limited.
 
@@ -695,10 +695,6 @@ def _of_product(kind: str) -> Rows:
     return rows
 
 
-def _pages_of_product(aha: Aha, call: Call) -> Sequence[int]:
-    return [index for index in _of_product("pages")(aha, call) if not aha.account.in_knowledge_base(index)]
-
-
 def _pages_of_knowledge_base(aha: Aha, call: Call) -> Sequence[int]:
     return [index for index in aha.account.tables["pages"].order if aha.account.in_knowledge_base(index)]
 
@@ -1036,7 +1032,7 @@ LISTINGS: tuple[Listing, ...] = (
     Listing("/products/{products}/users", "project_users", makes=_project_users),
     Listing("/products/{products}/comments", "comments", (), _of_product("comments"), documents_fields=True),
     Listing("/products/{products}/tasks", "tasks", _TASK_FILTERS, _of_product("tasks")),
-    Listing("/products/{products}/pages", "pages", ("q",), _pages_of_product),
+    Listing("/products/{products}/pages", "pages", ("q",), _of_product("pages")),
     Listing("/products/{products}/personas", "personas", ("q",), _of_product("personas")),
     Listing("/products/{products}/competitors", "competitors", ("q",), _of_product("competitors")),
     Listing("/products/{products}/creative_briefs", "creative_briefs", ("q",), _of_product("creative_briefs")),

@@ -1677,7 +1677,7 @@ class Account:
         self._list("knowledge_bases", [{"id": ident("knowledge_bases", 0), "name": "Handbook"}])
 
     def in_knowledge_base(self, page: int) -> bool:
-        """Whether a page belongs to the knowledge base in place of its workspace."""
+        """Whether a page names the knowledge base it belongs to in place of its workspace, which lists it too."""
         return page == 4
 
     def short_page(self, index: int) -> Record:
