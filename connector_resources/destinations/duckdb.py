@@ -540,7 +540,7 @@ class _Batch:
         run_id: str,
     ) -> None:
         if reserved := [column.name for column in stream.columns if column.name.casefold() in _RESERVED]:
-            raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]} is taken by our own.")
+            raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]!r} is taken by our own.")
         self._connection = connection
         self._source = source
         self._stream = stream
@@ -862,6 +862,15 @@ def _storable(name: str, frame: "pd.DataFrame") -> tuple["pd.DataFrame", list[st
     """Return the frame as DuckDB can take it, which columns are text, and the dtypes to restore when read, as JSON."""
     import pandas as pd
 
+    seen: dict[str, str] = {}
+    for column in map(str, frame.columns):
+        if column.casefold() in _RESERVED:
+            raise SchemaConflict(f"{name}: the column name {column!r} is taken by our own.")
+        if (folded := column.casefold()) in seen:
+            raise SchemaConflict(
+                f"{name}: the columns {seen[folded]!r} and {column!r} differ at most in case. Rename one."
+            )
+        seen[folded] = column
     stored = frame.copy(deep=False)
     dtypes: dict[str, str] = {}
     texts: list[str] = []
