@@ -32,7 +32,7 @@ def columns(**types: ColumnType) -> tuple[Column, ...]:
     return tuple(Column(name, kind, "") for name, kind in types.items())
 
 
-def snapshot(name: str = "things", *, cursor: str | None = None, **types: ColumnType) -> Stream:
+def snapshot(name: str = "things", /, *, cursor: str | None = None, **types: ColumnType) -> Stream:
     """A stream that is read whole; its key is its first column."""
     key = next(iter(types))
     return Stream(
@@ -44,7 +44,7 @@ def snapshot(name: str = "things", *, cursor: str | None = None, **types: Column
     )
 
 
-def daily(name: str = "things", *, cursor_type: ColumnType = "timestamp", **types: ColumnType) -> Stream:
+def daily(name: str = "things", /, *, cursor_type: ColumnType = "timestamp", **types: ColumnType) -> Stream:
     """A stream that is read by day: `id` is its key and `at` its cursor."""
     return Stream(
         name=name,
@@ -55,7 +55,7 @@ def daily(name: str = "things", *, cursor_type: ColumnType = "timestamp", **type
     )
 
 
-def children(parent: Stream, name: str = "parts", unless_empty: str | None = None, **types: ColumnType) -> Stream:
+def children(parent: Stream, name: str = "parts", /, *, unless_empty: str | None = None, **types: ColumnType) -> Stream:
     """A substream: it knows its parent's `id` as `parent_id`, and its key is both ids."""
     return Stream(
         name=name,
