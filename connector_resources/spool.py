@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ import portalocker
 from connector_resources.errors import DataError, DestinationUnwritable
 from connector_resources.streams import Page, Slice, Stream
 
+_REMOVED = ".removed-"
 _SYNC_EVERY_SECONDS = 1.0
 _RESUME_WITHIN_SECONDS = 6 * 3600.0
 """An interrupted reading older than this starts over: its first pages would be older than its last by that much."""
@@ -147,12 +149,12 @@ class Spool:
         """Note that the records are in the destination; the spool stays for a replay until a newer one is committed."""
         for other in self.folder.parent.glob(f"{self.key.folder_name}.*"):
             if other != self.folder and (other / "committed").exists():
-                shutil.rmtree(other, ignore_errors=True)
+                _remove(other)
         (self.folder / "committed").touch()
 
     def discard(self) -> None:
         """Remove the spool from disk."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
         self.close()
 
     def close(self) -> None:
@@ -236,6 +238,8 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
 
     Unfinished spools go too once they are too old to be resumed. Returns the folders removed.
     """
+    for leftover in folder.glob(f"{_REMOVED}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     removed: list[Path] = []
     kept: list[tuple[float, int, Path]] = []
     for candidate in folder.glob("*.*.*.*"):
@@ -246,7 +250,7 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
             age_seconds = time.time() - candidate.stat().st_mtime
             longest = keep_days * 86_400 if (candidate / "committed").exists() else _RESUME_WITHIN_SECONDS
             if age_seconds > longest:
-                shutil.rmtree(candidate, ignore_errors=True)
+                _remove(candidate)
                 removed.append(candidate)
             elif (candidate / "committed").exists():
                 size = sum(file.stat().st_size for file in candidate.iterdir())
@@ -255,10 +259,18 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
     for _, size, candidate in sorted(kept, reverse=True):
         if total <= keep_bytes:
             break
-        shutil.rmtree(candidate, ignore_errors=True)
+        _remove(candidate)
         removed.append(candidate)
         total -= size
     return removed
+
+
+def _remove(folder: Path) -> None:
+    """Remove a spool's folder, out of sight first: half removed, it could be taken for an interrupted one."""
+    unseen = folder.parent / f"{_REMOVED}{uuid.uuid4().hex}"
+    with suppress(FileNotFoundError):  # by another process, a moment ago
+        folder.rename(unseen)
+        shutil.rmtree(unseen, ignore_errors=True)
 
 
 def _new(folder: Path, key: SpoolKey) -> Spool:
