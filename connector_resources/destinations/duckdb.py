@@ -200,7 +200,12 @@ class DuckDB:
         folder = self.temporary_folder / f"spill-{uuid.uuid4().hex}"
         connection = duckdb.connect(
             ":memory:",
-            config={"memory_limit": self.memory_limit, "temp_directory": str(folder), "threads": _THREADS},
+            config={
+                "memory_limit": self.memory_limit,
+                "temp_directory": str(folder),
+                "threads": _THREADS,
+                "python_enable_replacements": False,  # a table that is missing is no Python variable of its name
+            },
         )
         try:
             for name, value in CONNECTION_SETTINGS.items():
