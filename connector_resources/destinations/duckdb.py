@@ -275,7 +275,7 @@ class DuckDB:
     def _wait_or_give_up(self, end: float, holder: str, error: Exception | None = None) -> None:
         if time.monotonic() > end:
             raise DestinationBusy(
-                f"{self.path} was held for {self.lock_timeout_seconds:.0f} s ({holder}). Close what has it open and "
+                f"{self.path} was held for {self.lock_timeout_seconds:g} s ({holder}). Close what has it open and "
                 "run again; what was read is kept and not asked for again."
             ) from error
         self.sleep(random.uniform(0.01, 0.05))
