@@ -1,0 +1,529 @@
+"""What is DuckDB's own: one process at a time, its log, its file, its memory."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from connector_resources.destinations.duckdb import DuckDB
+from connector_resources.errors import (
+    ConnectorError,
+    DestinationBusy,
+    DestinationUnwritable,
+    MalformedPage,
+    SchemaConflict,
+)
+from connector_resources.streams import Slice
+from tests.destinations.things import MARCH_1, THINGS, destination, land, numbers, thing
+from tests.landing import child, close_spools, daily, page, said, snapshot, spooled, window
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckDB]:
+    yield destination(tmp_path)
+    close_spools()
+
+
+@contextmanager
+def running(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
+    """A child process that has said that it is ready, ended with the block."""
+    assert process.stdout is not None
+    with process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+CHILD = """
+import logging, os, signal, sys, threading
+from pathlib import Path
+import duckdb
+from connector_resources.destinations import duckdb as module
+from tests.destinations.things import MARCH_1, THINGS, destination, land, numbers, thing
+from tests.landing import daily, key, window
+
+folder = Path(sys.argv[1])
+store = destination(folder)
+"""
+
+
+LAND_SPOOLED = """
+    from connector_resources.spool import open_spool
+    from connector_resources.streams import Slice
+    spool = open_spool(folder / "spools", key(THINGS, Slice(MARCH_1)))
+    store.land("source", THINGS, spool, partitions=["2026-03-01"], window=MARCH_1, run_id="run")
+"""
+
+
+# -- processes that die -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dies_in", "numbers_after"),
+    [
+        ("_make_table", [1, 2]),
+        ("_Batch._mark_current", [1, 2]),
+        ("_make_state", [1, 2]),
+        ("_write_state", [1, 2]),
+        ("_detach", [3, 4]),
+    ],
+)
+def test_a_process_killed_in_the_middle_of_a_commit_has_committed_all_or_nothing(
+    store: DuckDB, tmp_path: Path, dies_in: str, numbers_after: list[int]
+) -> None:
+    land(store, thing(1), thing(2))
+    code = f"""{CHILD}
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+module.{dies_in} = die
+land(store, thing(3), thing(4))
+"""
+    said(child(code, tmp_path), returncode=-9)
+    assert numbers(store) == numbers_after
+    assert [n for (n,) in store.query("SELECT n FROM source.things_current ORDER BY n")] == numbers_after
+    assert store.query("SELECT rows FROM _state") == [(2,)]
+    land(store, thing(5))
+    assert numbers(store) == [5]
+
+
+def test_a_full_disk_at_the_commit_is_named_and_the_table_is_as_it_was(store: DuckDB, tmp_path: Path) -> None:
+    land(store, thing(1), thing(2))
+    code = f"""{CHILD}
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
+try:{LAND_SPOOLED}
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    spooled(tmp_path / "spools", THINGS, [page(*map(thing, range(1000)))], Slice(MARCH_1)).close()
+    assert said(child(code, tmp_path)) == (
+        f"DestinationUnwritable {tmp_path}/store.duckdb cannot be opened or written (no space left). Make room, or set "
+        "a folder that can be written; the tables are as they were, and what was read is kept."
+    )
+    assert numbers(store) == [1, 2]
+    assert store.query("SELECT rows FROM _state") == [(2,)]
+
+
+def test_a_disk_that_fills_up_after_the_commit_loses_nothing(store: DuckDB, tmp_path: Path) -> None:
+    land(store, thing(1), thing(2))
+    spooled(tmp_path / "spools", THINGS, [page(*map(thing, range(1000)))], Slice(MARCH_1)).close()
+    code = f"""{CHILD}
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
+if True:{LAND_SPOOLED}
+"""
+    told = said(child(code, tmp_path))
+    assert told.startswith(
+        f"WARNING {tmp_path}/store.duckdb: committed, but the file could not be brought up to date: "
+    )
+    assert numbers(store) == list(range(1000))
+
+
+# -- other processes, and other connections of this one ---------------------------------------------------------------
+
+HOLD = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=len(sys.argv) > 2)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("read_only", [(), ("read only",)])
+def test_a_foreign_process_that_holds_the_file_is_named_after_waiting(
+    store: DuckDB, tmp_path: Path, read_only: tuple[str, ...]
+) -> None:
+    land(store, thing(1))
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(0.01)
+
+    impatient = replace(store, lock_timeout_seconds=0.05, sleep=wait)
+    with running(child(HOLD, store.path, *read_only)) as process:
+        with pytest.raises(DestinationBusy) as told:
+            land(impatient, thing(2))
+        assert f"(PID {process.pid})" in str(told.value)
+    assert str(told.value).startswith(f"{store.path} was held for 0.05 s (")
+    assert str(told.value).endswith(
+        "Close what has it open and run again; what was read is kept and not asked for again."
+    )
+    assert waits
+    assert numbers(store) == [1]
+
+
+def test_a_foreign_process_that_lets_the_file_go_is_waited_for(store: DuckDB) -> None:
+    land(store, thing(1))
+    with running(child(HOLD, store.path)) as process:
+
+        def release(_: float) -> None:
+            process.kill()
+            process.wait()
+
+        land(replace(store, sleep=release), thing(2))
+    assert numbers(store) == [2]
+
+
+def test_a_process_of_ours_that_holds_the_lock_is_waited_for_and_named(store: DuckDB, tmp_path: Path) -> None:
+    land(store, thing(1))
+    code = f"""{CHILD}
+with store._locked(shared=False):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    with running(child(code, tmp_path)) as process:
+        with pytest.raises(DestinationBusy) as told:
+            land(replace(store, lock_timeout_seconds=0.02), thing(2))
+        with pytest.raises(DestinationBusy):
+            numbers(replace(store, lock_timeout_seconds=0.02))
+
+        def release(_: float) -> None:
+            process.kill()
+            process.wait()
+
+        assert numbers(replace(store, sleep=release)) == [1]
+    assert str(told.value).startswith(
+        f"{store.path} was held for 0.02 s (another process of this project holds its lock)."
+    )
+
+
+def test_readers_of_ours_do_not_wait_for_each_other(store: DuckDB, tmp_path: Path) -> None:
+    land(store, thing(1))
+    code = f"""{CHILD}
+with store._workbench() as connection, store._attached(connection, read_only=True):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    with running(child(code, tmp_path)):
+        assert numbers(replace(store, lock_timeout_seconds=0, sleep=_never)) == [1]
+
+
+def _never(_: float) -> None:
+    raise AssertionError("nobody has to wait")
+
+
+def test_a_connection_of_this_process_is_waited_for_and_named(store: DuckDB) -> None:
+    land(store, thing(1))
+    with duckdb.connect(str(store.path)) as connection:
+        for read_or_write in (numbers, lambda store: land(store, thing(2))):
+            with pytest.raises(DestinationBusy) as told:
+                read_or_write(replace(store, lock_timeout_seconds=0.02))
+            assert f"(another connection of this process, PID {os.getpid()})" in str(told.value)
+        land(replace(store, sleep=lambda _: connection.close()), thing(3))
+    assert numbers(store) == [3]
+
+
+def test_threads_read_and_write_at_the_same_time(store: DuckDB) -> None:
+    land(store, thing(0), stream=snapshot(id="string"), window=None)
+
+    def work(number: int) -> int:
+        day = window(f"2026-03-{number + 1:02}")
+        land(store, thing(number, day=number + 1), stream=daily(f"t{number}", n="integer"), window=day)
+        return int(store.query(f"SELECT n FROM source.t{number}")[0][0])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(work, range(8))) == list(range(8))
+
+
+COMMIT = f"""{CHILD}
+process = int(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(5):
+    day = 1 + process * 3 + number % 3
+    records = [thing(1000 * process + 10 * number + n, day) for n in range(10)]
+    land(destination(folder, lock_timeout_seconds=60), *records, window=window(f"2026-03-{{day:02}}"))
+"""
+
+
+def test_eight_processes_commit_at_once_while_others_read(store: DuckDB, tmp_path: Path) -> None:
+    land(store, window=window("2026-03-31"))
+    patient = replace(store, lock_timeout_seconds=60)
+    processes = [child(COMMIT, tmp_path, n) for n in range(8)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    seen = []
+    while any(process.poll() is None for process in processes):
+        seen.append(patient.query("SELECT _partition, count(*), max(n) - min(n) FROM source.things GROUP BY ALL"))
+        time.sleep(0.02)
+    for process in processes:
+        said(process)
+    assert all((rows, spread) == (10, 9) for each in seen for _, rows, spread in each)
+    # The days a process wrote twice hold what it wrote last: of 0 to 4, numbers 3 and 4 replaced 0 and 1.
+    assert numbers(store) == [
+        1000 * process + 10 * number + n for process in range(8) for number in (2, 3, 4) for n in range(10)
+    ]
+    assert store.query("SELECT count(*), sum(rows) FROM _state") == [(25, 240)]
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["store.duckdb", "renamed [1].db"])
+def test_tables_and_views_can_be_read_without_us(store: DuckDB, tmp_path: Path, name: str) -> None:
+    land(store, thing(1), thing(2))
+    land(store, thing(3, 2), stream=daily(n="integer", j="json"), window=window("2026-03-02"))
+    copy = tmp_path / name
+    if copy != store.path:
+        shutil.copy(store.path, copy)
+    with duckdb.connect(str(copy), read_only=True) as connection:
+        assert connection.execute("SELECT n FROM source.things ORDER BY n").fetchall() == [(1,), (2,), (3,)]
+        assert connection.execute("SELECT n FROM source.things_current ORDER BY n").fetchall() == [(1,), (2,), (3,)]
+        assert connection.execute("SELECT count(*) FROM _state").fetchall() == [(2,)]
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{copy}' AS other (READ_ONLY)")
+        assert connection.execute("SELECT count(*) FROM other.source.things_current").fetchall() == [(3,)]
+
+
+def test_a_file_can_be_read_by_every_version_we_support(store: DuckDB) -> None:
+    land(store, thing(1))
+    version = int.from_bytes(store.path.read_bytes()[12:20], "little")
+    assert 64 <= version <= 68  # 68 is what 1.5 can still read; 2.0 by itself writes 69
+
+
+@pytest.mark.parametrize("folder", ["a*", "a[b]", "it's", "day=3", "ä 😀"])
+def test_paths_are_only_paths(tmp_path: Path, folder: str) -> None:
+    for name in (folder, "axb", "ab"):
+        (tmp_path / name).mkdir(parents=True)
+        land(destination(tmp_path / name), thing(len(name)))
+    assert numbers(destination(tmp_path / folder)) == [len(folder)]
+    beside = spooled(tmp_path / "ab" / "spools", THINGS, [page(thing(99))], Slice(MARCH_1))
+    ours = spooled(tmp_path / folder / "spools", THINGS, [page(thing(7))], Slice(MARCH_1))
+    assert beside.folder.name == ours.folder.name
+    landed = destination(tmp_path / folder).land(
+        "source", THINGS, ours, partitions=["2026-03-01"], window=MARCH_1, run_id="run"
+    )
+    close_spools()
+    assert (landed.rows, numbers(destination(tmp_path / folder))) == (1, [7])
+
+
+def unreachable(folder: Path) -> tuple[Path, str]:
+    (folder / "file").touch()
+    return folder / "file" / "store.duckdb", "[Errno 17] File exists: '"
+
+
+def a_folder(folder: Path) -> tuple[Path, str]:
+    (folder / "store.duckdb").mkdir()
+    return folder / "store.duckdb", "IO Error: "
+
+
+def no_database(folder: Path) -> tuple[Path, str]:
+    (folder / "store.duckdb").write_bytes(b"something else" * 1000)
+    return folder / "store.duckdb", "IO Error: The file "
+
+
+@pytest.mark.parametrize("make", [unreachable, a_folder, no_database])
+def test_a_path_that_cannot_be_a_database_is_named(tmp_path: Path, make: Any) -> None:
+    path, reason = make(tmp_path)
+    with pytest.raises(DestinationUnwritable) as told:
+        land(DuckDB(path, tmp_path / "temporary"), thing(1))
+    close_spools()
+    assert str(told.value).startswith(f"{path} cannot be opened or written ({reason}")
+    assert str(told.value).endswith(
+        "). Make room, or set a folder that can be written; the tables are as they were, and what was read is kept."
+    )
+
+
+@pytest.mark.parametrize("read_only", ["file", "folder"])
+def test_a_file_or_folder_that_is_read_only_is_named_and_stays(read_only: str) -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        store = destination(folder)
+        land(store, thing(1))
+        content = store.path.read_bytes()
+        for each in (folder, folder / "temporary", Path(f"{store.path}.lock")):
+            each.chmod(0o777)
+        if read_only == "file":
+            store.path.chmod(0o444)
+        else:
+            Path(f"{store.path}.lock").unlink()
+            folder.chmod(0o555)
+        spools = Path(tempfile.mkdtemp(dir=folder.parent))
+        spools.chmod(0o777)
+        code = f"""{CHILD}
+import duckdb, pandas  # what is imported late may not be readable by another user
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    spools = Path(sys.argv[2])
+    land(module.DuckDB(folder / "store.duckdb", spools / "temporary"), thing(2))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+        told = said(child(code, folder, spools))
+        assert told.startswith(f"DestinationUnwritable {store.path} cannot be opened or written (")
+        assert "ermission denied" in told
+        assert store.path.read_bytes() == content
+    finally:
+        folder.chmod(0o777)
+        shutil.rmtree(folder)
+        shutil.rmtree(spools)
+        close_spools()
+
+
+def test_the_log_of_a_process_that_died_is_read(store: DuckDB, tmp_path: Path) -> None:
+    land(store, thing(1))
+    code = f"""{CHILD}
+module._detach = lambda connection: os.kill(os.getpid(), signal.SIGKILL)
+land(store, thing(2))
+"""
+    said(child(code, tmp_path), returncode=-9)
+    assert Path(f"{store.path}.wal").stat().st_size > 0
+    assert numbers(store) == [2]
+    assert Path(f"{store.path}.wal").exists()  # a reader does not write
+
+
+# -- tables that are not as we left them ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "meddling",
+    [
+        "CREATE TABLE source.things_quarantine (something INTEGER)",
+        "DROP VIEW source.things_current; CREATE TABLE source.things_current (id VARCHAR)",
+        "ALTER TABLE source.things ADD COLUMN mine INTEGER; ALTER TABLE source.things ALTER COLUMN mine SET NOT NULL",
+        "DROP TABLE _state; CREATE TABLE _state (partition VARCHAR)",
+    ],
+)
+def test_a_statement_that_fails_in_the_middle_leaves_everything_as_it_was(store: DuckDB, meddling: str) -> None:
+    tolerant = replace(store, max_quarantined_share=1.0)
+    land(store, thing(1), thing(2))
+    with duckdb.connect(str(store.path)) as connection:
+        if "NOT NULL" in meddling:
+            connection.execute("DELETE FROM source.things")
+        connection.execute(meddling)
+        rows = connection.execute("SELECT * FROM source.things ORDER BY ALL").fetchall()
+        state = connection.execute("SELECT * FROM _state ORDER BY ALL").fetchall()
+    with pytest.raises(SchemaConflict) as told:
+        land(
+            tolerant,
+            thing(3),
+            {"id": "4", "at": "2026-03-01T10:00:00Z", "n": "x"},
+            stream=daily(n="integer", new="string"),
+        )
+    assert str(told.value).startswith("source.things 2026-03-01: ")
+    assert store.query("SELECT * FROM source.things ORDER BY ALL") == rows
+    assert store.query("SELECT * FROM _state ORDER BY ALL") == state
+
+
+def test_what_the_reader_cannot_read_at_all_is_named(store: DuckDB) -> None:
+    """Whatever the checker lets through and the store does not take: here, a file that was changed in between."""
+
+    class Changed(DuckDB):
+        def _checked(self, *arguments: Any, **options: Any) -> Any:
+            checked = super()._checked(*arguments, **options)
+            changed = store.temporary_folder / "changed.ndjson"
+            changed.write_bytes(checked.file.read_bytes().replace(b"2026-03", b"2026-99"))
+            checked.file = changed
+            return checked
+
+    changed = Changed(store.path, store.temporary_folder)
+    land(store, thing(1))
+    with pytest.raises(MalformedPage) as told:
+        land(changed, thing(2))
+    assert str(told.value).startswith("source.things 2026-03-01: the store cannot read the extraction ")
+    assert numbers(store) == [1]
+
+
+# -- time zone, memory, temporary files -------------------------------------------------------------------------------
+
+
+def test_instants_are_in_utc_whatever_zone_the_machine_has(store: DuckDB, tmp_path: Path) -> None:
+    code = f"""{CHILD}
+from connector_resources.streams import Window
+import pandas as pd
+from tests.landing import daily
+stamps = {{"id": "1", "at": "2026-03-01T03:00:00", "ms": 1772334000000, "day": "2026-03-01"}}
+land(store, stamps, stream=daily(ms="epoch_ms", day="date"))
+frame = store.read_frame("source", "things")
+store.write_frame("frames", "f", frame, partitions=["2026-03-01"], run_id="run", partition_column="at")
+print(frame.to_json(orient="records", date_format="iso"))
+print(store.query('SELECT "at"::VARCHAR, ms::VARCHAR, day::VARCHAR, _partition FROM source.things'))
+"""
+    zones = ("America/New_York", "Pacific/Kiritimati")
+    told = []
+    for zone in zones:
+        told.append(said(child(code, tmp_path, TZ=zone)))
+        store.path.unlink()
+    assert told == [told[0]] * len(zones)
+    assert told[0].splitlines()[1] == (
+        "[('2026-03-01 03:00:00+00', '2026-03-01 03:00:00+00', '2026-03-01', '2026-03-01')]"
+    )
+
+
+def test_too_little_memory_is_named(store: DuckDB) -> None:
+    with pytest.raises(DestinationUnwritable) as told:
+        land(replace(store, memory_limit="8MB"), {"id": "x" * 5_000_000, "at": "2026-03-01T10:00:00Z"})
+    assert str(told.value).startswith(f"{store.path} cannot be opened or written (Out of Memory Error: ")
+    assert "). Raise memory_limit, which is 8MB; the tables are as they were" in str(told.value)
+
+
+def test_what_does_not_fit_in_memory_goes_to_disk_and_is_removed(store: DuckDB) -> None:
+    small = replace(store, memory_limit="48MB")
+    spills: list[int] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            spills.append(sum(1 for _ in store.temporary_folder.glob("spill-*/*")))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        text = "".join(chr(33 + n % 90) for n in range(1000))
+        landed = land(
+            small,
+            *(
+                {"id": f"{n}", "at": "2026-03-01T10:00:00Z", "text": f"{n}{text[n % 900 :]}{n * 7919}" * 4}
+                for n in range(15_000)
+            ),
+            stream=daily(text="string"),
+        )
+    finally:
+        done.set()
+        watcher.join()
+    assert landed.rows == 15_000
+    assert max(spills) > 0
+    assert list(store.temporary_folder.iterdir()) == []
+
+
+def test_what_killed_processes_have_left_is_removed_after_a_day(store: DuckDB) -> None:
+    for name, hours in (("spill-old", 25), ("spill-young", 23), ("something-else", 100)):
+        folder = store.temporary_folder / name
+        folder.mkdir(parents=True)
+        (folder / "duckdb_temp_storage.tmp").touch()
+        os.utime(folder, (time.time() - hours * 3600,) * 2)
+    land(store, thing(1))
+    assert sorted(path.name for path in store.temporary_folder.iterdir()) == ["something-else", "spill-young"]
+
+
+def test_a_failed_frame_leaves_the_table_as_it_was(store: DuckDB) -> None:
+    first = pd.DataFrame({"at": pd.Series([datetime(2026, 3, 1, tzinfo=UTC)]), "n": [1]})
+    write: dict[str, Any] = {"partitions": ["2026-03-01"], "run_id": "run", "partition_column": "at"}
+    store.write_frame("frames", "f", first, **write)
+    before = store.query("SELECT * FROM frames.f"), store.query("SELECT * FROM _state")
+    with pytest.raises(ConnectorError) as told:
+        store.write_frame("frames", "f", first.assign(n=pd.Series([datetime(2026, 3, 1, tzinfo=UTC)])), **write)
+    assert str(told.value).startswith("frames.f 2026-03-01: column 'n' is stored as BIGINT and declared as TIMESTAMP ")
+    assert (store.query("SELECT * FROM frames.f"), store.query("SELECT * FROM _state")) == before
