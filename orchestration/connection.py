@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from connector_resources.resource import HttpSource, Source
-from connector_resources.sandbox.accounts import credentials
+from connector_resources.sandbox.accounts import lasting_credentials
 from orchestration.settings import Settings
 
 
@@ -65,7 +65,7 @@ def source_resource(kind: type[Source], settings: Settings) -> Source:
     if issubclass(kind, HttpSource):
         fields["state_folder"] = str(settings.data_folder / "state" / settings.mode)
         if settings.mode == "sandbox":
-            return kind(**fields, **credentials(kind.name), rate_limit_factor=settings.sandbox_limits)
+            return kind(**fields, **lasting_credentials(kind.name), rate_limit_factor=settings.sandbox_limits)
     elif settings.mode == "sandbox":
-        fields |= credentials(kind.name)
+        fields |= lasting_credentials(kind.name)
     return kind.from_environment(**fields)

@@ -23,3 +23,14 @@ _CREDENTIALS: dict[str, dict[str, Any]] = {
 def credentials(vendor: str) -> dict[str, Any]:
     """Return the fields with which the source of `vendor` reads its sandbox; empty for a vendor without one."""
     return dict(_CREDENTIALS.get(vendor, {}))
+
+
+def lasting_credentials(vendor: str) -> dict[str, Any]:
+    """Return the same without what is renewed while it is used.
+
+    A refresh token is good once. Two folders of data that read one sandbox would lock each other out.
+    """
+    return {name: value for name, value in credentials(vendor).items() if name not in _OAUTH}
+
+
+_OAUTH = ("client_id", "client_secret", "refresh_token")

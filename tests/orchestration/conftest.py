@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from connector_resources.destinations.duckdb import DuckDB
-from connector_resources.resource import HttpSource, Source
+from connector_resources.resource import Source
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sandbox.settings import Settings as SandboxSettings
 from connector_resources.sources import discover
@@ -33,13 +33,11 @@ Fail = Callable[..., None]
 class Project:
     """What `orchestration.definitions` assembles, for some of the assets, in one folder.
 
-    `state` holds the rotated tokens: a refresh token is good once, so all projects on one sandbox share it. `warehouse`
-    are other settings of the IO manager, `sources` other classes of sources, by name.
+    `warehouse` are other settings of the IO manager, `sources` other classes of sources, by name.
     """
 
     folder: Path
     url: str
-    state: Path
     warehouse: dict[str, Any] = field(default_factory=dict)
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
     start: date = FIRST_DAY
@@ -74,10 +72,6 @@ class Project:
         )
         kinds = {kind.name: kind for kind in discover()} | self.sources
         sources = {name: source_resource(kind, settings) for name, kind in kinds.items()}
-        for name, source in sources.items():
-            if isinstance(source, HttpSource):
-                fields = {field: getattr(source, field) for field in type(source).model_fields}
-                sources[name] = type(source)(**{**fields, "state_folder": str(self.state)})
         return {"connection": connection(settings), "warehouse": warehouse, **sources}
 
     def run(
@@ -155,24 +149,16 @@ def fail(sandbox_url: str) -> Iterator[Fail]:
     switch_on()
 
 
-@pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of rotated tokens."""
-    return tmp_path_factory.mktemp("state")
-
-
 @pytest.fixture
-def project(tmp_path: Path, sandbox_url: str, state: Path) -> Project:
+def project(tmp_path: Path, sandbox_url: str) -> Project:
     """A project in which nothing has been landed."""
-    return Project(tmp_path, sandbox_url, state)
+    return Project(tmp_path, sandbox_url)
 
 
 @pytest.fixture(scope="session")
-def landed(
-    tmp_path_factory: pytest.TempPathFactory, sandbox_url: str, state: Path
-) -> tuple[Project, dg.ExecuteInProcessResult]:
+def landed(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> tuple[Project, dg.ExecuteInProcessResult]:
     """A project with snapshots, a daily stream and its substreams, landed in one run; nobody changes it."""
-    project = Project(tmp_path_factory.mktemp("landed"), sandbox_url, state)
+    project = Project(tmp_path_factory.mktemp("landed"), sandbox_url)
     result = project.run(
         "faker/users", "drift/users", "drift/conversations", "drift/messages", "drift/contacts", days=DAYS
     )

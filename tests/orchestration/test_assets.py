@@ -179,6 +179,11 @@ def test_the_same_command_twice_changes_nothing_but_when_and_by_which_run(projec
         assert versions[0] == versions[1]
 
 
+def test_folders_of_data_can_be_removed_while_a_sandbox_runs(project: Project, tmp_path_factory: Any) -> None:
+    for folder in (project.folder, tmp_path_factory.mktemp("another")):
+        assert replace(project, folder=folder).run("drift/users", "aha/users").success
+
+
 def test_dagster_knows_a_replayed_snapshot_by_the_same_version(project: Project) -> None:
     tags = []
     for _ in range(2):

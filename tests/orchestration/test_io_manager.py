@@ -181,7 +181,7 @@ def test_a_database_held_by_another_program_is_waited_for_and_then_given_up(proj
     with held(project.settings.database) as process:
         ((error, message),) = failures(project.run("drift/users")).values()
         assert error == "DestinationBusy"
-        assert message.startswith(f"{project.settings.database} was held for 0 s (")
+        assert message.startswith(f"{project.settings.database} was held for 0.2 s (")
         assert f"PID {process.pid}" in message
     again = materialized(project.run("drift/users"), "drift/users")[None]
     assert (again["requests"], again["pages_resumed"], again["rows"]) == (0, 1, 12)

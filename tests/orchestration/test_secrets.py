@@ -83,7 +83,7 @@ def ran(
 
 def run(folder: Path, url: str, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """Materialise the users of every vendor with what the environment holds."""
-    project = Project(folder, url, folder, start=FIRST_DAY)
+    project = Project(folder, url, start=FIRST_DAY)
     resources: dict[str, Any] = {
         "connection": connection(Settings("live", folder, FIRST_DAY)),
         "warehouse": Warehouse(database=str(folder / "live.duckdb"), spools=str(folder / "spools")),
