@@ -6,6 +6,7 @@ from connector_resources.sources import discover
 from orchestration import frames
 from orchestration.assets import stream_asset
 from orchestration.connection import connection, source_resource
+from orchestration.duckdb_resource import LockedDuckDBResource
 from orchestration.io_manager import Warehouse
 from orchestration.partitions import daily
 from orchestration.settings import Settings
@@ -32,6 +33,7 @@ defs = dg.Definitions(
             spools=str(settings.data_folder / "spools" / settings.mode),
             memory_limit=settings.memory_limit,
         ),
+        "duckdb": LockedDuckDBResource(database=str(settings.database)),
         **{source.name: source_resource(source, settings) for source in sources},
     },
     executor=dg.in_process_executor,

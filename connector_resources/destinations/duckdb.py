@@ -219,7 +219,7 @@ class DuckDB:
         """Attach the database as `store` for the time of a block, under the lock all our processes take."""
         if read_only and not self.path.exists():
             raise PartitionMissing(f"There is no database {self.path} yet. Materialise an asset first.")
-        with self._locked(shared=read_only):
+        with self.locked(shared=read_only):
             self._attach(connection, read_only=read_only)
             try:
                 yield
@@ -234,7 +234,11 @@ class DuckDB:
                 logger.warning("%s: committed, but the file could not be brought up to date: %s", self.path, error)
 
     @contextlib.contextmanager
-    def _locked(self, *, shared: bool) -> Iterator[None]:
+    def locked(self, *, shared: bool) -> Iterator[None]:
+        """Hold the lock that all our processes take around opening and closing the file, for the time of a block.
+
+        Readers may share it. Raises DestinationBusy after `lock_timeout_seconds`.
+        """
         flags = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
         end = time.monotonic() + self.lock_timeout_seconds
         try:
