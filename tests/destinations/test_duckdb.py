@@ -184,7 +184,7 @@ def test_a_foreign_process_that_lets_the_file_go_is_waited_for(store: DuckDB) ->
 def test_a_process_of_ours_that_holds_the_lock_is_waited_for_and_named(store: DuckDB, tmp_path: Path) -> None:
     land(store, thing(1))
     code = f"""{CHILD}
-with store._locked(shared=False):
+with store.locked(shared=False):
     print("ready", flush=True)
     sys.stdin.read()
 """
