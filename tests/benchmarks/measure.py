@@ -17,15 +17,28 @@ _PATH = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run of a command took: seconds of CPU and wall, and its largest resident memory."""
+    """What one run of a command took: seconds of CPU and wall, and its largest resident memory.
+
+    Linux counts what the process that started it held at that moment, about 150 MB, as memory of the new one.
+    `cpu_seconds_after_imports` is what the command itself says it used once all was imported; None where it does not.
+    """
 
     cpu_seconds: float
     wall_seconds: float
     peak_bytes: int
+    cpu_seconds_after_imports: float | None = None
 
 
-def run(command: Sequence[str], folder: Path = ROOT, environment: Mapping[str, str] | None = None) -> Cost:
-    """Run a Python command to its end and return what it cost. Raises CalledProcessError with its messages."""
+def run(
+    command: Sequence[str],
+    folder: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+    own_cost: Path | None = None,
+) -> Cost:
+    """Run a Python command to its end and return what it cost. Raises CalledProcessError with its messages.
+
+    `own_cost` is the file in which the command leaves its seconds of CPU after imports.
+    """
     started_at = time.monotonic()
     with (Path(os.devnull)).open("wb") as nowhere:
         process = subprocess.Popen(
@@ -38,20 +51,24 @@ def run(command: Sequence[str], folder: Path = ROOT, environment: Mapping[str, s
         assert process.stderr is not None
         messages = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
+        wall_seconds = time.monotonic() - started_at
     process.returncode = os.waitstatus_to_exitcode(status)
     process.stderr.close()
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, command, stderr=messages.decode())
     peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - started_at, peak_bytes)
+    after_imports = None if own_cost is None else float(own_cost.read_text())
+    return Cost(usage.ru_utime + usage.ru_stime, wall_seconds, peak_bytes, after_imports)
 
 
 def typical(costs: Sequence[Cost]) -> Cost:
     """Return the medians of several runs."""
+    after = [cost.cpu_seconds_after_imports for cost in costs if cost.cpu_seconds_after_imports is not None]
     return Cost(
         median(cost.cpu_seconds for cost in costs),
         median(cost.wall_seconds for cost in costs),
         round(median(cost.peak_bytes for cost in costs)),
+        median(after) if len(after) == len(costs) else None,
     )
 
 

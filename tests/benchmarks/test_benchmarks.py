@@ -1,0 +1,98 @@
+"""The benchmarks work, and both sides of a comparison load the same rows. No time is asserted."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.benchmarks.__main__ import ratio, short_table, table
+from tests.benchmarks.measure import ROOT, Cost, run, serving, typical
+from tests.benchmarks.parts import Loaded, dagster_run, engine, floor, loaded
+from tests.benchmarks.server import page
+
+RECORDS = 1_000
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What each way to load the same records has left behind."""
+    ways = {"floor": floor, "engine": engine, "dagster_run": dagster_run}
+    folders = {name: tmp_path_factory.mktemp(name) for name in ways}
+    with serving(RECORDS) as url:
+        for name, way in ways.items():
+            cost = way(url, folders[name])
+            assert 0 < (cost.cpu_seconds_after_imports or 0) < cost.cpu_seconds
+    return folders
+
+
+@pytest.mark.parametrize("name", ["engine", "dagster_run"])
+def test_both_sides_load_the_same_rows(folders: dict[str, Path], name: str) -> None:
+    expected = loaded(folders["floor"] / "floor.duckdb")
+    assert expected.rows == RECORDS
+    assert loaded(folders[name] / "engine.duckdb") == expected
+
+
+def test_the_engine_lands_every_partition(folders: dict[str, Path]) -> None:
+    with duckdb.connect(str(folders["engine"] / "engine.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT count(*), sum(rows) FROM _state").fetchall() == [(90, RECORDS)]
+
+
+def test_another_value_gives_another_checksum(folders: dict[str, Path], tmp_path: Path) -> None:
+    changed = tmp_path / "changed.duckdb"
+    changed.write_bytes((folders["floor"] / "floor.duckdb").read_bytes())
+    with duckdb.connect(str(changed)) as connection:
+        connection.execute("UPDATE aha.features SET score = score + 1 WHERE position = 7")
+    before, after = loaded(folders["floor"] / "floor.duckdb"), loaded(changed)
+    assert after == Loaded(RECORDS, after.checksum)
+    assert after.checksum != before.checksum
+
+
+def test_a_record_is_about_one_kilobyte() -> None:
+    assert 900 < len(page(2, 200, RECORDS)) / 200 < 1_300
+
+
+def test_the_floor_imports_neither_dagster_nor_the_engine() -> None:
+    code = "import sys, tests.benchmarks.floor; print(*{name.split('.')[0] for name in sys.modules})"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"duckdb", "msgspec", "requests"} <= set(said.stdout.split())
+    assert not {"dagster", "connector_resources", "orchestration", "pandas"} & set(said.stdout.split())
+
+
+def test_landing_imports_no_pandas(tmp_path: Path) -> None:
+    code = "import sys, runpy; runpy.run_module('tests.benchmarks.engine', run_name='__main__'); print(*sys.modules)"
+    with serving(10) as url:
+        said = subprocess.run(
+            [sys.executable, "-c", code, url, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    assert "duckdb" in said.stdout.split()
+    assert not {"pandas", "numpy"} & set(said.stdout.split())
+
+
+def test_a_command_that_fails_is_told_with_its_messages() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run(["-c", "raise SystemExit('no server')"])
+    assert caught.value.stderr.strip() == "no server"
+
+
+def test_a_run_is_measured_with_all_it_took() -> None:
+    cost = run(["-c", "data = b'x' * 300_000_000; sum(range(3_000_000))"])
+    assert cost.peak_bytes > 300_000_000
+    assert cost.cpu_seconds > 0.01
+
+
+def test_medians_are_taken_of_each_figure() -> None:
+    assert typical([Cost(1, 30, 5, 0.5), Cost(2, 10, 7, 0.7), Cost(9, 20, 6, 0.6)]) == Cost(2, 20, 6, 0.6)
+    assert typical([Cost(1, 2, 3)]) == Cost(1, 2, 3)
+
+
+def test_figures_are_printed_with_what_was_divided_by_what() -> None:
+    assert ratio("engine / floor", 3.0, 1.5) == "engine / floor: 3.00 s / 1.50 s = 2.00"
+    assert table({"floor": Cost(1.5, 2.0, 300_000_000, 1.25), "nothing": Cost(0.01, 0.02, 9_000_000)}) == (
+        "| | CPU s | of it after imports | wall s | peak MB |\n|---|---:|---:|---:|---:|\n"
+        "| floor | 1.50 | 1.25 | 2.00 | 300 |\n| nothing | 0.01 |  | 0.02 | 9 |"
+    )
+    assert short_table({"nothing": Cost(0.01, 0.02, 9_000_000)}) == (
+        "| | CPU s | wall s |\n|---|---:|---:|\n| nothing | 0.01 | 0.02 |"
+    )
