@@ -67,10 +67,10 @@ class Sandbox:
         """How many requests have come so far."""
         return int(requests.get(f"{self.url}/_sandbox/requests", timeout=10).json()["total"])
 
-    def last_requests(self) -> list[dict[str, Any]]:
-        """The last thousand requests, oldest first: method, path, query, status, time."""
+    def last_request(self) -> dict[str, Any]:
+        """The newest request: method, path, query, status, time."""
         counted = requests.get(f"{self.url}/_sandbox/requests", timeout=10).json()
-        return list(counted["last"])
+        return dict(counted["last"][-1])
 
 
 def never(seconds: float) -> None:

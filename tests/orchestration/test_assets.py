@@ -102,6 +102,18 @@ def test_a_day_run_alone_has_the_rows_and_the_version_it_has_in_a_range(project:
         assert {key: alone[key] for key in keys} == {key: in_range[key] for key in keys}
 
 
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [("aha/custom_object_records", DAYS), ("aha/custom_report_rows", ()), ("drift/contacts_by_email", ())],
+)
+def test_streams_that_need_a_name_from_the_settings_have_one_in_the_sandbox(
+    project: Project, name: str, days: tuple[str, ...]
+) -> None:
+    result = project.run(name, days=days)
+    assert failures(result) == {}
+    assert [metadata["rows"] > 0 for metadata in materialized(result, name).values()] == [True] * max(1, len(days))
+
+
 # What is said
 
 
