@@ -22,7 +22,7 @@ from connector_resources.sandbox.server import VENDORS
 from connector_resources.sources import discover
 from connector_resources.spool import PageMark, Spool
 from connector_resources.streams import Slice
-from tests.contract.conftest import DAYS, SUBJECTS, Contract, Reading, Subject, running_contract, table
+from tests.contract.conftest import DAYS, SUBJECTS, Contract, Reading, Subject, running_contract, table, window_of
 
 Faulty = tuple[Contract, Subject]
 
@@ -110,7 +110,9 @@ def test_days_one_by_one_are_the_days_of_the_range_cell_by_cell(
 ) -> None:
     facts = contract.reading(subject).landed.partitions
     filled = [day for day in DAYS if facts[day].rows]
-    days = tuple(sorted({filled[0], filled[len(filled) // 2], filled[-1]}))
+    # A day whose first row lies on the stroke of midnight shows which side of it the windows include.
+    at_midnight = [day for day in filled if (first := facts[day].first_cursor) and first == window_of((day,)).start]
+    days = tuple(sorted({filled[0], filled[len(filled) // 2], filled[-1], *at_midnight[:1]}))
     single = contract.database("single")
     for day in days:
         spool = contract.source(subject.kind).extract(subject.stream, contract.slice(subject, (day,)), tmp_path)
