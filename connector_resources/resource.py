@@ -236,8 +236,8 @@ class HttpSource(Source):
             extra = type(self).model_fields[field].json_schema_extra
             variable = extra["variable"] if isinstance(extra, dict) else field
             raise MissingCredential(
-                f"{self.name}: {variable} is not set. Set it in the environment or in the file .env, "
-                "or set CONNECTOR_MODE=sandbox to run without an account."
+                f"{self.name}: {variable} is not set. Set it in the environment or in the file .env. "
+                "With CONNECTOR_MODE=sandbox no account is needed."
             )
         return value
 

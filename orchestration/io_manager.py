@@ -199,11 +199,10 @@ def _asked_partitions(context: dg.InputContext) -> Sequence[str] | None:
 
 
 def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
+    """Return what the reading cost and what became of its records; in a range, that of the whole run."""
     spool, statistics = extraction.spool, extraction.statistics
-    firsts = [facts.first_cursor for facts in landed.partitions.values() if facts.first_cursor is not None]
-    lasts = [facts.last_cursor for facts in landed.partitions.values() if facts.last_cursor is not None]
-    metadata: dict[str, Any] = {
-        "rows": landed.rows,
+    return {
+        "partitions_in_run": len(landed.partitions),
         "records_received": landed.received,
         "records_outside_the_window": landed.left_out,
         "older_copies_left_out": landed.duplicates,
@@ -216,9 +215,6 @@ def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
         "bytes": statistics.bytes or spool.size_bytes,
         "seconds_waiting": round(statistics.wait_seconds, 3),
     }
-    if firsts and lasts:
-        metadata["cursor_range"] = f"{min(firsts).isoformat()} … {max(lasts).isoformat()}"
-    return metadata
 
 
 def _add_facts(
@@ -230,15 +226,23 @@ def _add_facts(
     """
     context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
     if not context.has_asset_partitions:
-        context.add_output_metadata({**wide, "dagster/row_count": facts[SNAPSHOT].rows, "data_version": version})
+        context.add_output_metadata({**wide, "dagster/row_count": facts[SNAPSHOT].rows, **_held(facts[SNAPSHOT])})
         return
     for key in context.asset_partition_keys:
         about: dict[str, Any] = dict(wide) if key == context.asset_partition_keys[-1] else {}
         if key in facts:
-            about |= {"dagster/partition_row_count": facts[key].rows, "data_version": facts[key].data_version}
+            about |= {"dagster/partition_row_count": facts[key].rows, **_held(facts[key])}
         else:
             about["left_as_it_was"] = "older than what the API lists"
         context.step_context.add_asset_metadata(about, asset_key=context.asset_key, partition_key=key)
+
+
+def _held(facts: PartitionFacts) -> dict[str, Any]:
+    """Return what one partition holds."""
+    held: dict[str, Any] = {"rows": facts.rows, "data_version": facts.data_version}
+    if facts.first_cursor is not None and facts.last_cursor is not None:
+        held["cursor_range"] = f"{facts.first_cursor.isoformat()} … {facts.last_cursor.isoformat()}"
+    return held
 
 
 _PREVIEW_COLUMNS = 12
