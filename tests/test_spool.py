@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,7 +120,7 @@ def test_a_writer_killed_at_any_moment_loses_no_page_it_has_reported(tmp_path: P
         while reported < 200:
             reported = int(process.stdout.readline())
         process.kill()
-        reported = max([reported, *(int(line) for line in process.communicate()[0].split("\n")[:-1])])
+        reported = max([reported, *(int(line) for line in process.stdout.read().split("\n")[:-1])])
     spool = reopened(tmp_path)
     assert len(spool.marks) in (reported + 1, reported + 2)
     assert spool.token == f"after {len(spool.marks) - 1}"
@@ -330,6 +332,23 @@ except Exception as error:
     spool = reopened(tmp_path)
     assert (spool.token, spool.resumed_pages, len(written(spool))) == ("after 2", 3, 3)
     assert spool.pages_file.stat().st_size == spool.size_bytes < 100_000
+
+
+def test_a_file_that_takes_a_few_bytes_at_a_time_gets_them_all(tmp_path: Path) -> None:
+    class Reluctant(io.FileIO):
+        def write(self, content: Any) -> int:
+            return super().write(content[:7])
+
+    spool = reopened(tmp_path)
+    with spool.writing() as writer:
+        for name in ("_pages", "_index"):
+            file = getattr(writer, name)
+            setattr(writer, name, Reluctant(file.name, "ab"))
+            file.close()
+        writer.append(page({"id": "1"}, {"id": "2"}, token="more"))
+    spool.close()
+    spool = reopened(tmp_path)
+    assert (spool.token, written(spool)) == ("more", [[{"_page": 0, "_record": {"id": n}} for n in ("1", "2")]])
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

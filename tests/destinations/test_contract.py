@@ -144,13 +144,11 @@ LANDED: list[tuple[ColumnType, str, Any]] = [
     ("decimal", "0.1", Decimal("0.1")),
     ("decimal", '"17.50"', Decimal("17.5")),
     ("decimal", '"1_000"', Decimal(1000)),
-    ("decimal", '"\u0661\u0662"', Decimal(12)),
     ("decimal", "1234567890123456789.123456789", Decimal("1234567890123456789.123456789")),
     ("decimal", "99999999999999999999999999999.999999999", Decimal("99999999999999999999999999999.999999999")),
     ("boolean", "false", False),
     ("timestamp", '"2026-03-01T10:00:00Z"', datetime(2026, 3, 1, 10, tzinfo=UTC)),
     ("timestamp", '"2026-03-01T10:00:00.5-02:00"', datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)),
-    ("timestamp", '"2026-03-01t10:00:00z"', datetime(2026, 3, 1, 10, tzinfo=UTC)),
     ("timestamp", '"2026-03-01T10:00:00"', datetime(2026, 3, 1, 10, tzinfo=UTC)),
     ("timestamp", '"2026-03-01T23:59:59.9999999Z"', datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)),
     ("epoch_ms", "1772359200123", datetime(2026, 3, 1, 10, 0, 0, 123_000, tzinfo=UTC)),
@@ -165,19 +163,28 @@ LANDED: list[tuple[ColumnType, str, Any]] = [
 ]
 
 
-def test_values_are_landed_as_they_were_sent(store: Store) -> None:
+REFUSED_BY_A_READER: list[tuple[ColumnType, str, Any]] = [
+    ("decimal", '"\u0661\u0662"', Decimal(12)),
+    ("timestamp", '"2026-03-01t10:00:00z"', datetime(2026, 3, 1, 10, tzinfo=UTC)),
+    ("json", '{"a": 0.123456789012345678}', '{"a": 0.123456789012345678}'),
+]
+
+
+@pytest.mark.parametrize("cases", [LANDED, REFUSED_BY_A_READER], ids=["read as they are", "put right"])
+def test_values_are_landed_as_they_were_sent(store: Store, cases: list[tuple[ColumnType, str, Any]]) -> None:
     stream = Stream(
         name="things",
         description="",
-        columns=(*columns(id="string"), *(Column(f"{n}", kind, "") for n, (kind, _, _) in enumerate(LANDED))),
+        columns=(*columns(id="string"), *(Column(f"{n}", kind, "") for n, (kind, _, _) in enumerate(cases))),
         primary_key=("id",),
     )
-    fields = ",".join(f'"{n}":{value}' for n, (_, value, _) in enumerate(LANDED))
-    store.land(stream, b'{"id":"1"}', b'{"id":"2",%s}' % fields.encode())
-    stored = store.rows(stream, *(f"{n}" for n in range(len(LANDED))))
-    assert sorted(stored, key=str) == sorted(
-        [tuple(expected for _, _, expected in LANDED), (None,) * len(LANDED)], key=str
-    )
+    # Each has a page of its own: what makes one page be looked at record by record must not help another.
+    store.land(stream, *(page(f'{{"id":"{n}","{n}":{value}}}'.encode()) for n, (_, value, _) in enumerate(cases)))
+    rows = {key: values[: len(cases)] for key, *values in store.query("SELECT * FROM source.things")}
+    expected = {
+        f"{n}": [value if n == other else None for other in range(len(cases))] for n, (_, _, value) in enumerate(cases)
+    }
+    assert rows == expected
 
 
 @st.composite
