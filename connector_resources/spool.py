@@ -290,12 +290,10 @@ def _new(folder: Path, key: SpoolKey) -> Spool:
 
 def _taken_up(folder: Path, key: SpoolKey) -> Spool | None:
     """Return the spool in `folder`, cut back to its last whole page; None where it is not to be resumed."""
-    if (folder / "committed").exists():
-        return None
     lock = _locked(folder)
     if lock is None:
         return None
-    if (folder / "committed").exists():  # by its owner, a moment ago
+    if (folder / "committed").exists():  # looked at under the lock: its owner may have been at it until now
         lock.close()
         return None
     spool = Spool(folder, key, _lock=lock)
