@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from connector_resources.destinations.duckdb import TYPES, DuckDB, Landed, PartitionFacts, combined_version
+from connector_resources.destinations.duckdb import (
+    MEMORY_LIMIT,
+    TYPES,
+    DuckDB,
+    Landed,
+    PartitionFacts,
+    combined_version,
+)
 from connector_resources.errors import ConnectorError, SchemaConflict
 from connector_resources.http.client import Statistics
 from connector_resources.spool import Spool, prune
@@ -40,7 +47,7 @@ class Warehouse(dg.ConfigurableIOManager):
 
     database: str = Field(description="The database file. Each mode, sandbox and live, has its own.")
     spools: str = Field(description="Where extractions are kept until they are landed, and for replays after that.")
-    memory_limit: str = Field(default="256MB", description="What DuckDB may take to load; the rest goes to disk.")
+    memory_limit: str = Field(default=MEMORY_LIMIT, description="What DuckDB may take to load; the rest goes to disk.")
     lock_timeout_seconds: float = Field(default=600.0, description="How long to wait for other processes.")
     max_quarantined_share: float = Field(
         default=0.1, ge=0, le=1, description="A partition with a larger share of bad records is not committed."

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal, cast
 
+from connector_resources.destinations.duckdb import MEMORY_LIMIT
 from connector_resources.errors import ConfigurationError
 from connector_resources.streams import Stream
 
@@ -35,7 +36,7 @@ class Settings:
     sandbox_limits: float = 1.0
     sandbox_seed: int = 1
     sandbox_today: date = field(default_factory=lambda: datetime.now(UTC).date())
-    memory_limit: str = "256MB"
+    memory_limit: str = MEMORY_LIMIT
 
     @property
     def database(self) -> Path:
@@ -90,7 +91,7 @@ class Settings:
             sandbox_limits=_number(environment, "SANDBOX_LIMITS", 1.0),
             sandbox_seed=_whole(environment, "SANDBOX_SEED", 1),
             sandbox_today=today,
-            memory_limit=environment.get("DUCKDB_MEMORY_LIMIT") or "256MB",
+            memory_limit=environment.get("DUCKDB_MEMORY_LIMIT") or MEMORY_LIMIT,
         )
 
 

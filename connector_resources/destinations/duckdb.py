@@ -106,6 +106,9 @@ _WIDER: Mapping[str, tuple[str, ...]] = {
 """What a stored type may become. Whether every stored value stays what it was is looked at each time: a BIGINT of
 seventeen digits is not the same as a DOUBLE."""
 
+MEMORY_LIMIT = "192MB"
+"""What DuckDB may take to land, unless told otherwise: a run then stays below 450 MB however many rows there are."""
+
 _SMALLEST_READ_BYTES = 2 << 20
 """DuckDB's reader takes twice the largest object it is told of as a buffer, per thread; its default is 16 MB."""
 _THREADS = 1
@@ -178,7 +181,7 @@ class DuckDB:
 
     path: Path
     temporary_folder: Path
-    memory_limit: str = "256MB"
+    memory_limit: str = MEMORY_LIMIT
     lock_timeout_seconds: float = 600.0
     max_quarantined_share: float = 0.1
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
@@ -257,9 +260,12 @@ class DuckDB:
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
         end = time.monotonic() + self.lock_timeout_seconds
-        options = (
-            "(READ_ONLY)" if read_only else "" if duckdb.__version__.startswith("1.") else "(STORAGE_VERSION 'v1.5.0')"
-        )
+        options = ""
+        if read_only:
+            options = "(READ_ONLY)"
+        elif not duckdb.__version__.startswith("1.") and not (self.path.exists() and self.path.stat().st_size):
+            # So that DuckDB 1.5 can open it too. A database that is there already keeps the format it has.
+            options = "(STORAGE_VERSION 'v1.5.0')"
         while True:
             try:
                 connection.execute(f"ATTACH {literal(str(self.path))} AS store {options}")
