@@ -30,7 +30,7 @@ from connector_resources.errors import (
     TooManyQuarantined,
 )
 from connector_resources.schema import Undeclared
-from connector_resources.streams import Column, ColumnType, Page, ParentRow, Slice, Stream, Window
+from connector_resources.streams import Column, ColumnType, Cursor, Page, ParentRow, Slice, Stream, Window
 from tests.landing import (
     Record,
     children,
@@ -145,7 +145,6 @@ LANDED: list[tuple[ColumnType, str, Any]] = [
     ("decimal", '"17.50"', Decimal("17.5")),
     ("decimal", '"1_000"', Decimal(1000)),
     ("decimal", "1234567890123456789.123456789", Decimal("1234567890123456789.123456789")),
-    ("decimal", "99999999999999999999999999999.999999999", Decimal("99999999999999999999999999999.999999999")),
     ("boolean", "false", False),
     ("timestamp", '"2026-03-01T10:00:00Z"', datetime(2026, 3, 1, 10, tzinfo=UTC)),
     ("timestamp", '"2026-03-01T10:00:00.5-02:00"', datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)),
@@ -166,6 +165,7 @@ LANDED: list[tuple[ColumnType, str, Any]] = [
 REFUSED_BY_A_READER: list[tuple[ColumnType, str, Any]] = [
     ("decimal", '"\u0661\u0662"', Decimal(12)),
     ("timestamp", '"2026-03-01t10:00:00z"', datetime(2026, 3, 1, 10, tzinfo=UTC)),
+    ("decimal", "99999999999999999999999999999.999999999", Decimal("99999999999999999999999999999.999999999")),
     ("json", '{"a": 0.123456789012345678}', '{"a": 0.123456789012345678}'),
 ]
 
@@ -539,6 +539,16 @@ def test_a_version_without_a_newer_cursor_is_current_in_the_later_partition(stor
     for day, number in (("2026-03-02", 2), ("2026-03-01", 1)):
         store.land(parts, page({"id": "a", "n": number}, parent=ParentRow({"thing": "1"}, (day,))), partitions=[day])
     assert store.rows(parts, "n", suffix="_current") == [(2,)]
+
+
+def test_the_newest_cursor_is_current_wherever_its_row_lies(store: Store) -> None:
+    parts = children(daily(), at="timestamp")
+    parts = replace(parts, cursor=Cursor("at"))
+    for day, instant in (("2026-03-01", "09T10"), ("2026-03-02", "05T10"), ("2026-03-03", "07T10")):
+        store.land(parts, page(at("a", instant), parent=ParentRow({"thing": "1"}, (day,))), partitions=[day])
+    assert store.rows(parts, "_partition", suffix="_current") == [("2026-03-01",)]
+    store.land(parts, page(), partitions=["2026-03-01"])
+    assert store.rows(parts, "_partition", suffix="_current") == [("2026-03-03",)]
 
 
 def test_many_records_are_current_in_the_right_partition(store: Store) -> None:

@@ -302,7 +302,7 @@ def test_a_file_can_be_read_by_every_version_we_support(store: DuckDB) -> None:
     assert 64 <= version <= 68  # 68 is what 1.5 can still read; 2.0 by itself writes 69
 
 
-@pytest.mark.parametrize("folder", ["a*", "a[b]", "it's", "day=3", "ä 😀"])
+@pytest.mark.parametrize("folder", ["a*", "a[b]", "it's", "_page=3", "ä 😀"])
 def test_paths_are_only_paths(tmp_path: Path, folder: str) -> None:
     for name in (folder, "axb", "ab"):
         (tmp_path / name).mkdir(parents=True)
@@ -315,7 +315,8 @@ def test_paths_are_only_paths(tmp_path: Path, folder: str) -> None:
         "source", THINGS, ours, partitions=["2026-03-01"], window=MARCH_1, run_id="run"
     )
     close_spools()
-    assert (landed.rows, numbers(destination(tmp_path / folder))) == (1, [7])
+    rows = destination(tmp_path / folder).query("SELECT n, _page FROM source.things")
+    assert (landed.rows, rows) == (1, [(7, 0)])
 
 
 def unreachable(folder: Path) -> tuple[Path, str]:
