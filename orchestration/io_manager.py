@@ -115,8 +115,9 @@ class Warehouse(dg.ConfigurableIOManager):
         finally:
             spool.close()
         prune(self.spool_folder, keep_days=self.keep_spools_days, keep_bytes=self.keep_spools_bytes)
+        where = _counted(len(landed.partitions), "partition") if stream.is_partitioned else "a snapshot"
         context.log.info(
-            f"{landed.table}: {landed.rows:,} rows in {len(landed.partitions)} partitions from {len(spool.marks)} pages"
+            f"{landed.table}: {_counted(landed.rows, 'row')} in {where} from {_counted(len(spool.marks), 'page')}"
         )
         for undeclared in landed.undeclared:
             context.log.warning(
@@ -154,7 +155,7 @@ class Warehouse(dg.ConfigurableIOManager):
             partition_column=metadata.get("partition_column"),
         )
         table = f"{'.'.join(schema) or 'main'}.{name}"
-        context.log.info(f"{table}: {len(frame):,} rows")
+        context.log.info(f"{table}: {_counted(len(frame), 'row')}")
         declared = metadata.get("dagster/column_schema")
         described = {column.name: column.description for column in declared.columns} if declared is not None else {}
         columns = [
@@ -173,6 +174,10 @@ class Warehouse(dg.ConfigurableIOManager):
             "dagster/table_name": f"{Path(self.database).stem}.{table}",
             "dagster/uri": Path(self.database).resolve().as_uri(),
         }
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def failure(error: ConnectorError) -> dg.Failure:

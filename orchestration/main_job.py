@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import dagster as dg
 from dotenv import load_dotenv
 from rich.console import Console
 from rich.table import Table
+
+from connector_resources.errors import MissingCredential
+from connector_resources.resource import HttpSource
 
 _ROOT = Path(__file__).parents[1]
 
@@ -24,15 +28,29 @@ def main() -> int:
     os.chdir(_ROOT)
     os.environ.setdefault("DAGSTER_HOME", str(_ROOT))
     load_dotenv(_ROOT / ".env")
-    from orchestration.definitions import defs, partitions, settings
+    from orchestration.definitions import defs, partitions, settings, sources
 
     keys = partitions.get_partition_keys()
     started_at = time.monotonic()
     console = Console()
+    specs = list(defs.resolve_all_asset_specs())
     console.print(
-        f"{len(list(defs.resolve_all_asset_specs()))} assets, {len(keys)} days from {keys[0]} to {keys[-1]} (UTC), "
-        f"{'from the sandbox' if settings.mode == 'sandbox' else 'live'}, into {settings.database}"
+        f"{len(specs)} assets, {len(keys)} days from {keys[0]} to {keys[-1]} (UTC), "
+        f"{'from the sandbox' if settings.mode == 'sandbox' else 'live'}, into {settings.database}",
+        soft_wrap=True,
     )
+    if missing := _missing_credentials([(defs.resources or {})[source.name] for source in sources]):
+        for message in missing:
+            console.print(message, style="red", soft_wrap=True, highlight=False)
+        console.print(
+            "Nothing was read. To read only the accounts you have, select them: "
+            "dagster asset materialize -m orchestration.definitions --select 'group:drift' --partition …",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return 1
+    planned = sum(len(keys) if spec.partitions_def is not None else 1 for spec in specs)
+    console.print(f"Dagster notes the {planned:,} partitions that are planned; this takes a while on a slow disk …")
     lines = dg.LoggerDefinition(_progress_lines, config_schema={}, description="What a person wants to know of a run.")
     told = dg.Definitions.merge(defs, dg.Definitions(loggers={"console": lines}))
     with dg.DagsterInstance.get() as instance:
@@ -42,8 +60,23 @@ def main() -> int:
             run_config={"loggers": {"console": {"config": {}}}},
             raise_on_error=False,
         )
-        console.print(_table(instance, result, time.monotonic() - started_at))
+        names = [spec.key.to_user_string() for spec in specs]
+        console.print(_table(instance, result, names, time.monotonic() - started_at))
     return 0 if result.success else 1
+
+
+def _missing_credentials(resources: Sequence[Any]) -> list[str]:
+    """Return what is not set that the sources need, by the names of the variables."""
+    messages: list[str] = []
+    for resource in resources:
+        source = resource.process_config_and_initialize()
+        if isinstance(source, HttpSource):
+            for needed in (lambda source=source: source.url, source.authenticator):
+                try:
+                    needed()
+                except MissingCredential as error:
+                    messages.append(str(error))
+    return messages
 
 
 def _progress_lines(context: dg.InitLoggerContext) -> logging.Logger:
@@ -75,10 +108,12 @@ def _reason(error: Any) -> str | None:
     return None if error is None else str(error.message).strip().removeprefix(f"{dg.Failure.__module__}.Failure: ")
 
 
-def _table(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, seconds: float) -> Table:
-    """Return what each asset holds after the run: rows, partitions, and the seconds its step took."""
+def _table(
+    instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, names: Sequence[str], seconds: float
+) -> Table:
+    """Return what the run landed of each asset: rows, partitions, and the seconds its step took."""
     durations = {
-        stats.step_key: (stats.end_time or 0.0) - (stats.start_time or 0.0)
+        stats.step_key.replace("__", "/"): (stats.end_time or 0.0) - (stats.start_time or 0.0)
         for stats in instance.get_run_step_stats(result.run_id)
     }
     rows: dict[str, int] = {}
@@ -86,6 +121,8 @@ def _table(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, seco
     for event in result.get_asset_materialization_events():
         name = event.asset_key.to_user_string() if event.asset_key else ""
         metadata = event.materialization.metadata
+        if "left_as_it_was" in metadata:
+            continue
         count = metadata.get("dagster/partition_row_count") or metadata.get("dagster/row_count")
         rows[name] = rows.get(name, 0) + (count.value if isinstance(count, dg.IntMetadataValue) and count.value else 0)
         landed[name] = landed.get(name, 0) + (1 if event.partition else 0)
@@ -93,12 +130,13 @@ def _table(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, seco
     table.add_column("stream")
     for heading in ("rows", "partitions", "seconds"):
         table.add_column(heading, justify="right")
-    for step, duration in sorted(durations.items()):
-        name = step.replace("__", "/")
+    for name in sorted(names):
         if name in rows:
-            table.add_row(name, f"{rows[name]:,}", str(landed[name] or "–"), f"{duration:.1f}")
+            table.add_row(name, f"{rows[name]:,}", str(landed[name] or "–"), f"{durations.get(name, 0):.1f}")
+        elif name in durations:
+            table.add_row(name, "failed", "–", f"{durations[name]:.1f}", style="red")
         else:
-            table.add_row(name, "failed", "–", f"{duration:.1f}", style="red")
+            table.add_row(name, "skipped", "–", "–", style="yellow")
     return table
 
 

@@ -21,6 +21,8 @@ def partition_keys(context: dg.AssetExecutionContext, stream: Stream) -> Sequenc
     if not context.has_partition_key and not context.has_partition_key_range:
         raise StreamNotPartitioned(f"{stream.name} lands in daily partitions; name one with --partition.")
     keys: Sequence[str] = context.partition_keys
+    if not keys:
+        raise InvalidSlice(f"{stream.name}: the range of partitions ends before it begins. Name the earlier day first.")
     return keys
 
 

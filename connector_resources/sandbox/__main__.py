@@ -38,7 +38,11 @@ def main() -> None:
     settings = Settings(
         options.seed, options.scale, options.limits, options.today, options.latency, tuple(options.fault)
     )
-    with socket.create_server((options.host, options.port), reuse_port=False) as listener:
+    try:
+        listener = socket.create_server((options.host, options.port), reuse_port=False)
+    except OSError as error:
+        parser.error(f"{options.host}:{options.port} cannot be taken ({error.strerror}); name another with --port")
+    with listener:
         url = f"http://{options.host}:{listener.getsockname()[1]}"
         _say(json.dumps({"url": url, "pid": os.getpid()}))
         if options.exit_with_parent:
