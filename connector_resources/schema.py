@@ -215,7 +215,9 @@ class _Checker:
             whole["_exact"] = msgspec.Raw(msgspec.json.encode(exact))
             checked.exact.update(exact)
         whole["_record"] = msgspec.Raw(msgspec.json.encode(record))
-        return msgspec.json.encode(whole) + b"\n"
+        written = msgspec.json.encode(whole) + b"\n"
+        checked.longest_line_bytes = max(checked.longest_line_bytes, len(written))
+        return written
 
     def _exact(self, record: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
         """Put the values of `record` as the store reads them; take out and return those JSON values it would round."""

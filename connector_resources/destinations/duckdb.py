@@ -109,8 +109,8 @@ seventeen digits is not the same as a DOUBLE."""
 MEMORY_LIMIT = "192MB"
 """What DuckDB may take to land, unless told otherwise: a run then stays below 450 MB however many rows there are."""
 
-_SMALLEST_READ_BYTES = 2 << 20
-"""DuckDB's reader takes twice the largest object it is told of as a buffer, per thread; its default is 16 MB."""
+_SMALLEST_READ_BYTES = 16 << 20
+"""DuckDB's reader takes twice the largest object it is told of as a buffer, per thread, and never less than this."""
 _THREADS = 1
 """One loads as fast as two for half of the CPU, and each takes its buffers out of the memory limit."""
 _STALE_AFTER_SECONDS = 24 * 3600.0
@@ -693,7 +693,7 @@ class _Batch:
         return (
             f"read_json({literal(_as_pattern(checked.file))}, format = 'newline_delimited', columns = {{{columns}}}, "
             "hive_partitioning = false, "
-            f"maximum_object_size = {max(_SMALLEST_READ_BYTES, 2 * checked.longest_line_bytes)})"
+            f"maximum_object_size = {max(_SMALLEST_READ_BYTES, checked.longest_line_bytes)})"
         )
 
     def _partition(self) -> str:
