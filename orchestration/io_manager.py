@@ -132,7 +132,7 @@ class Warehouse(dg.ConfigurableIOManager):
         context.add_output_metadata({**_stream_metadata(extraction, landed), **self._place(landed.table)})
         wide = {
             "dagster/column_schema": column_schema(stream),
-            "preview": dg.MetadataValue.md(_markdown(landed.preview, [column.name for column in stream.columns])),
+            "preview": dg.MetadataValue.md(_markdown(landed.preview, _readable_first(stream))),
         }
         _add_facts(context, landed.partitions, landed.data_version, wide)
 
@@ -257,8 +257,13 @@ def _held(facts: PartitionFacts) -> dict[str, Any]:
     return held
 
 
-_PREVIEW_COLUMNS = 12
+_PREVIEW_COLUMNS = 8
 _PREVIEW_CHARACTERS = 60
+
+
+def _readable_first(stream: Stream) -> list[str]:
+    """Return the names of a stream's columns, those with nested values last."""
+    return [column.name for column in sorted(stream.columns, key=lambda column: column.type == "json")]
 
 
 def _markdown(rows: Sequence[Mapping[Any, Any]], columns: Sequence[Any]) -> str:

@@ -29,7 +29,8 @@ def frame_asset(compute: "Callable[..., pd.DataFrame]", columns: Columns, **inpu
     `compute` gets each input under its keyword and returns `columns`. The declaration is added to its docstring, so
     that description, docstring and types are one thing.
     """
-    compute.__doc__ = description = f"{inspect.getdoc(compute)}\n\n{columns.markdown()}"
+    description = inspect.getdoc(compute)
+    compute.__doc__ = f"{description}\n\n{columns.markdown()}"
     schema = [dg.TableColumn(name, column.dtype, column.description) for name, column in columns.by_name.items()]
 
     @dg.asset(

@@ -43,7 +43,7 @@ def test_every_column_is_described_where_the_asset_is_defined(asset: dg.AssetsDe
     assert [(column.name, column.type) for column in schema.columns] == schema_of(columns)
     assert all(column.description and column.description.endswith(".") for column in schema.columns)
     assert spec.description is not None
-    assert all(f"| `{name}` | {dtype} |" in spec.description for name, dtype in schema_of(columns))
+    assert "| column |" not in spec.description  # the web UI shows them once, from the schema
     assert (spec.group_name, spec.kinds) == ("frames", {"pandas", "duckdb"})
 
 
