@@ -9,7 +9,11 @@ Rule 3: counts count. `comments_count`, `endorsements_count`, embedded lists and
 Rule 4: every documented field has a value somewhere, however small the scale, and most that may be unset are null
     somewhere and absent elsewhere.
 Rule 5: ids grow with the time a record was made, and lists are in no order of time. What can change did so in the 90
-    complete UTC days before `today`; workspaces, users and settings were made earlier.
+    complete UTC days before `today`; workspaces, users and settings were made earlier. Some records of every kind that
+    changes did so on the stroke of midnight.
+Rule 6: statuses tell one story. A record goes through its workflow in order, and its status, the days and the progress
+    that follow from it, its stays and the audits all say when. A release is shipped on the day it was delivered, and
+    most of its features were shipped until then.
 
 Votes, features and what else grows is made when it is asked for (see `aha_tables`); the settings of an account are a
 few lists made once. Names of companies and their e-mail domains are those of `data.py`.
@@ -28,6 +32,7 @@ from connector_resources.sandbox.aha_tables import (
     DAY,
     FAMILY_NAMES,
     GIVEN_NAMES,
+    HISTORY_DAYS,
     PEOPLE,
     SPARE_ROWS,
     Dice,
@@ -78,6 +83,19 @@ _STATUSES: Mapping[str, tuple[str, ...]] = {
     "goals": ("Not started", "On track", "At risk", "Missed", "Reached"),
     "pages": ("Draft", "In review", "Approved", "Published", "Retired"),
 }
+_DEAD_ENDS = {"ideas": 3, "requirements": 3, "key_results": 3, "goals": 3}
+"""Statuses by position from which no work goes on: nothing passes through them."""
+_PASSED_OVER = {"features": 45}
+"""How many in a hundred pass over a status between the first and their own."""
+_SHARES_BY_RELEASE = (
+    (70, 25, 5, 0, 0),
+    (25, 25, 25, 10, 15),
+    (5, 15, 30, 20, 30),
+    (0, 5, 10, 25, 60),
+    (2, 1, 1, 2, 94),
+)
+"""Of a hundred features or epics of a release in each status: how many are in each of their own."""
+_SHARES_PARKED = (90, 10, 0, 0, 0)
 _STATUSABLE: Mapping[str, str] = {
     "features": "Feature",
     "epics": "Epic",
@@ -153,6 +171,8 @@ class Account:
         self.seed, self.scale = seed, scale
         self.end = int(datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()) * 1000
         self.tables: dict[str, Table] = {}
+        self._status_numbers: dict[str, array[int]] = {}
+        self._status_changed: dict[str, array[int]] = {}
         self._dice: dict[str, Dice] = {}
         self._short: dict[tuple[str, int], Record] = {}
         self._workspaces()
@@ -194,7 +214,41 @@ class Account:
         self._dice[kind] = Dice(self.seed, kind)
         table = Table(kind, created, updated, make, seed=self.seed, short=short, spare=spare)
         self.tables[kind] = table
+        if not is_old:
+            self._change_at_midnight(kind)
+        if kind in _STATUSES:
+            # Drift changes the times of a row and not where it stands, so both are kept beside the table.
+            self._status_numbers[kind] = array("b", bytes(len(created)))
+            self._status_changed[kind] = array("q", created)
+            for index in range(size):
+                self._settle(kind, index, self._dice[kind](index, 5, 2), table.updated[index])
         return table
+
+    def _change_at_midnight(self, kind: str) -> None:
+        """Move the last change of one row in a hundred, and of one at least, to the midnight (UTC) after it."""
+        table = self.tables[kind]
+        for first in range(0, len(table), 100):
+            for index in range(first, len(table)):
+                midnight = -(-table.updated[index] // DAY) * DAY
+                if midnight < self.end:
+                    table.updated[index] = midnight
+                    break
+
+    def _settle(self, kind: str, index: int, number: int, until: int) -> None:
+        """Let a record come to a status before `until`, or to an earlier one where there was no time for that.
+
+        The first record of a kind has changed its status, however short the time.
+        """
+        table = self.tables[kind]
+        created = table.created[index]
+        number = min(number, (until - created) // (DAY // 2))
+        if index == 0:
+            number = max(1, number)
+        changed = created
+        if number > 0:
+            changed += (until - created) * (10 + self._dice[kind](index, 86, 51)) // 100
+        self._status_numbers[kind][index], self._status_changed[kind][index] = number, changed
+        table.updated[index] = max(table.updated[index], changed)
 
     def _list(self, kind: str, records: Sequence[Record], *, short: Sequence[str] = ()) -> None:
         """Add a table of records that are made already."""
@@ -412,14 +466,43 @@ class Account:
         return sum(values), facts
 
     def _progress(self, kind: str, index: int) -> float | int | None:
-        if index % 3 == 0:
-            return None
-        percent = self._dice[kind](index, 101, 11)
-        return percent + 0.5 if index % 5 == 1 and percent < 100 else percent
+        number = self.status_number(kind, index)
+        if number == 0:
+            return 0 if index % 2 else None
+        if number == 4:
+            return 100
+        percent = number * 25 - self._dice[kind](index, 20, 11)
+        return percent + 0.5 if index % 5 == 1 else percent
 
     def status_number(self, kind: str, index: int) -> int:
         """Return the position, from 0, of the status a record is in."""
-        return self._dice[kind](index, 5, 2)
+        return self._status_numbers[kind][index]
+
+    def status_changed(self, kind: str, index: int) -> int | None:
+        """Return when a record came to its status, None where that is the first one."""
+        return self._status_changed[kind][index] if self.status_number(kind, index) > 0 else None
+
+    def _status_changed_on(self, kind: str, index: int) -> str | None:
+        changed = self.status_changed(kind, index)
+        return None if changed is None else day_of(changed)
+
+    def status_path(self, kind: str, index: int) -> list[tuple[int, int]]:
+        """Return the position of each status a record was in, and when it came to it: the first and the last one."""
+        created, current = self.tables[kind].created[index], self.status_number(kind, index)
+        if current == 0:
+            return [(0, created)]
+        if kind == "releases":
+            return self._release_path(index)
+        dice, passed_over = self._dice[kind], _PASSED_OVER.get(kind, 0)
+        numbers = [
+            number
+            for number in range(1, current)
+            if number != _DEAD_ENDS.get(kind) and dice(index, 100, 57 + number) >= passed_over
+        ]
+        shares = [1 + dice(index, 9, 52 + number) for number in range(len(numbers) + 1)]
+        length = self._status_changed[kind][index] - created
+        steps = [created + length * sum(shares[: step + 1]) // sum(shares) for step in range(len(shares))]
+        return [(0, created), *zip([*numbers, current], steps, strict=True)]
 
     def status(self, kind: str, index: int) -> Record:
         """Return the status a record is in."""
@@ -697,6 +780,7 @@ class Account:
 
     def _key_result(self, index: int) -> Record:
         created, updated = self._times("key_results", index)
+        progress = self._progress("key_results", index)
         record: Record = {
             "id": ident("key_results", index),
             "name": self.name("key_results", index),
@@ -704,10 +788,10 @@ class Account:
             "position": self.key_results_of[self.key_result_goal[index]].index(index) + 1,
             "created_at": created,
             "updated_at": updated,
-            "progress": self._progress("key_results", index),
+            "progress": progress,
             "starting_metric": None if index % 5 == 4 else "0 %",
             "target_metric": None if index % 7 == 6 else "≥ 80 %",
-            "current_metric": None if index % 3 == 0 else f"{index % 80} %",
+            "current_metric": None if progress is None else f"{round(progress * 0.8)} %",
             "description": self._description("key_results", index),
             "workflow_status": self.status("key_results", index),
             "custom_fields": self._custom_fields("key_results", index),
@@ -792,14 +876,18 @@ class Account:
         self.release_initiative = array(
             "i", (-1 if index % 2 else self._initiative_at(random) for index in range(releases))
         )
-        releases_of = [range(number, releases, 3) for number in range(3)]
         self.phase_release = array("i", (random.randrange(releases) for _ in range(phases)))
         self.phases_of = children_of(self.phase_release)
+
+        self._add("releases", releases, self._release, short=self.short_release)
+        self._add("epics", epics - SPARE_ROWS, self._epic, short=self.short_epic, has_spare=True)
+        self._add("features", features - SPARE_ROWS, self._feature, short=self.short_feature, has_spare=True)
+        self._schedule()
 
         self.epic_product, self.epic_release, self.epic_initiative = array("b"), array("i"), array("i")
         for index in range(epics):
             self.epic_product.append(_WORK[index % 3])
-            self.epic_release.append(random.choice(releases_of[index % 3]))
+            self.epic_release.append(self._release_at(random, index % 3, self.tables["epics"].created[index]))
             self.epic_initiative.append(-1 if index % 3 == 0 else self._initiative_at(random))
         epics_of = [range(number, epics - SPARE_ROWS, 3) for number in range(3)]
 
@@ -807,13 +895,15 @@ class Account:
         self.feature_epic, self.feature_initiative, self.feature_phase = array("i"), array("i"), array("i")
         for index in range(features):
             number = int(random.random() * 3)
-            release = random.choice(releases_of[number])
+            release = self._release_at(random, number, self.tables["features"].created[index])
             phases_here = self.phases_of.get(release)
             self.feature_product.append(_WORK[number])
             self.feature_release.append(release)
             self.feature_epic.append(random.choice(epics_of[number]) if index % 3 == 1 else -1)
             self.feature_initiative.append(self._initiative_at(random) if index % 4 == 1 else -1)
             self.feature_phase.append(phases_here[index % len(phases_here)] if phases_here and index % 5 == 1 else -1)
+        self._work_on("epics", self.epic_release)
+        self._work_on("features", self.feature_release)
 
         with_requirements = sorted(random.sample(range(features - SPARE_ROWS), self._many(20, 5)))
         self.requirement_feature = array("i", (f for f in with_requirements for _ in range(1 + f % 5)))
@@ -843,25 +933,84 @@ class Account:
         )
         self.features_of_epic = children_of(self.feature_epic)
 
-        self._add("releases", releases, self._release, short=self.short_release)
         self._add("roll_up_releases", 2, self._roll_up)
         self._add("release_phases", phases, self._phase)
-        self._add("epics", epics - SPARE_ROWS, self._epic, short=self.short_epic, has_spare=True)
-        self._add("features", features - SPARE_ROWS, self._feature, short=self.short_feature, has_spare=True)
         self._add("requirements", len(self.requirement_feature), self._requirement)
         self._add("record_links", links, self._link)
 
     def _initiative_at(self, random: Random) -> int:
         return int(random.random() * len(self.initiative_product))
 
+    def _release_at(self, random: Random, number: int, created: int) -> int:
+        """Return a release for work of a workspace that was planned at an instant: its parking lot, or one in work."""
+        releases = range(number, len(self.release_product), 3)
+        for _ in range(4 if random.random() < 0.7 else 0):
+            release = random.choice(releases)
+            if self.release_delivered[release] > created + 3 * DAY:
+                return release
+        return number
+
+    def _schedule(self) -> None:
+        """Make releases at an even pace, and deliver those whose time has come: some are early, some are late."""
+        random, dice, table = self._random("schedule"), self._dice["releases"], self.tables["releases"]
+        self.release_delivered = array("q")
+        """When each release was delivered; the end of all days where it was not."""
+        for index in range(len(table)):
+            pace = HISTORY_DAYS * DAY / len(table)
+            table.created[index] = created = self.end - HISTORY_DAYS * DAY + int((index + random.random()) * pace)
+            delay = 12 if index % 5 == 0 else dice(index, 10, 52) - 3
+            delivered = self._release_days(index)[1] + delay * DAY + DAY // 3 + dice(index, DAY // 3, 53)
+            is_due = delivered < self.end and not self.is_parking_lot(index)
+            self.release_delivered.append(delivered if is_due else self.end)
+            path = self._release_path(index)
+            self._status_numbers["releases"][index], self._status_changed["releases"][index] = path[-1]
+            table.updated[index] = max(path[-1][1], created + int((self.end - created) * random.random() ** 3))
+        self._change_at_midnight("releases")
+
+    def _release_path(self, index: int) -> list[tuple[int, int]]:
+        delivered = self.release_delivered[index]
+        path = [(0, self.tables["releases"].created[index])]
+        if not self.is_parking_lot(index):
+            start, end = self._release_days(index)
+            for number, percent in ((1, 0), (2, 60), (3, 85)):
+                time = start + (end - start) * percent // 100 + DAY // 3
+                if time < delivered:
+                    path.append((number, time))
+        return [*path, (4, delivered)] if self.is_shipped(index) else path
+
+    def _work_on(self, kind: str, releases: Sequence[int]) -> None:
+        """Let epics or features come as far as their releases did."""
+        throws = {shares: [n for n, share in enumerate(shares) for _ in range(share)] for shares in _SHARES_BY_RELEASE}
+        parked = [number for number, share in enumerate(_SHARES_PARKED) for _ in range(share)]
+        for index in range(len(self.tables[kind])):
+            release = releases[index]
+            shares = _SHARES_BY_RELEASE[self.status_number("releases", release)]
+            numbers = parked if self.is_parking_lot(release) else throws[shares]
+            number = numbers[self._dice[kind](index, len(numbers), 2)]
+            self._settle(kind, index, number, self.release_delivered[release] if number == 4 else self.end)
+        self._change_at_midnight(kind)
+
+    def _release_days(self, index: int) -> tuple[int, int]:
+        """Return the midnights at which the first day and the day of delivery of a release begin."""
+        day = self.tables["releases"].created[index] // DAY * DAY
+        return day + 3 * DAY, day + (20 + index * 7 % 40) * DAY
+
     def release_dates(self, index: int) -> tuple[str, str]:
-        """Return the first day and the day of delivery of a release."""
-        created = self.tables["releases"].created[index]
-        return day_of(created, 3), day_of(created, 20 + index % 60)
+        """Return the first day of a release and the one it is to be delivered."""
+        start, end = self._release_days(index)
+        return day_of(start), day_of(end)
 
     def is_shipped(self, index: int) -> bool:
         """Whether a release was delivered."""
-        return index % 4 == 3
+        return self.release_delivered[index] < self.end
+
+    def _release_progress(self, index: int) -> float | int | None:
+        """Return the share of a release's features that are done, in percent; nobody says so for a parking lot."""
+        features = self.tables["features"].visible(self.features_of_release.get(index, []))
+        if self.is_parking_lot(index) or not features:
+            return None
+        percent = 100 * sum(self.status_number("features", feature) == 4 for feature in features) / len(features)
+        return int(percent) if percent == int(percent) else round(percent, 1)
 
     def is_parking_lot(self, index: int) -> bool:
         """Whether a release only keeps what has none yet."""
@@ -900,27 +1049,27 @@ class Account:
         return record
 
     def _release(self, index: int) -> Record:
-        created, updated = self.tables["releases"].created[index], self.tables["releases"].updated[index]
-        _, released = self.release_dates(index)
+        updated = self.tables["releases"].updated[index]
+        start, released = self.release_dates(index)
         initiative = self.release_initiative[index]
         goals = self.goals_of_initiative(initiative)
         is_shipped = self.is_shipped(index)
         return {
             **self.short_release(index),
             "end_date": None if index % 5 == 0 else released,
-            "development_started_on": None if index % 2 else day_of(created, 4),
+            "development_started_on": start if self.status_number("releases", index) > 0 else None,
             "external_release_date": None if index % 3 == 0 else released,
             "external_release_date_description": None if index % 3 == 1 else "Q2 2026",
             "external_date_resolution": ("exact", "month", "sync")[index % 3],
             "released": is_shipped,
             "master_release": False,
-            "released_on": day_of(updated) if is_shipped else None,
+            "released_on": day_of(self.release_delivered[index]) if is_shipped else None,
             "updated_at": iso(updated),
             "position": None if index % 7 == 6 else index + 1,
-            "progress": self._progress("releases", index),
-            "progress_source": _PROGRESS[index % 4],
+            "progress": self._release_progress(index),
+            "progress_source": _PROGRESS[0 if self.is_parking_lot(index) else 3],
             "duration_source": "duration_manual",
-            "status_changed_on": None if index % 6 == 1 else day_of(updated),
+            "status_changed_on": self._status_changed_on("releases", index),
             "theme": self._description("releases", index),
             "custom_fields": self._custom_fields("releases", index),
             "comments_count": self.comments_count("releases", index),
@@ -949,16 +1098,18 @@ class Account:
         created, updated = self._times("release_phases", index)
         is_milestone = index % 3 == 2
         start = self.tables["release_phases"].created[index]
+        days = 0 if is_milestone else 14
+        days_over = (self.end - start) // DAY - 3
         return {
             "id": ident("release_phases", index),
             "name": self.name("release_phases", index),
             "start_on": day_of(start, 3),
-            "end_on": day_of(start, 3 if is_milestone else 17),
+            "end_on": day_of(start, 3 + days),
             "type": "milestone" if is_milestone else "phase",
             "release_id": int(ident("releases", self.phase_release[index])),
             "created_at": created,
             "updated_at": updated,
-            "progress": self._progress("release_phases", index),
+            "progress": 100 if days_over > days else max(0, days_over * 100 // (days + 1)),
             "progress_source": _PROGRESS[index % 2],
             "duration_source": "duration_manual",
             "description": self._description("release_phases", index),
@@ -974,6 +1125,8 @@ class Account:
         score, facts = self._scores(kind, index)
         tags, full_tags = self.tags(kind, index)
         goals = self.goals_of_initiative(initiative)
+        path = self.status_path(kind, index)
+        start, (_, end) = path[1][1] if len(path) > 1 else created + 5 * DAY, self._release_days(release)
         record: Record = {
             "id": ident(kind, index),
             "name": self.name(kind, index),
@@ -983,12 +1136,12 @@ class Account:
             "score": score,
             "created_at": iso(created),
             "updated_at": iso(updated),
-            "start_date": None if index % 5 == 0 else day_of(created, 5),
-            "due_date": None if index % 5 < 2 else day_of(created, 19),
+            "start_date": None if index % 5 == 0 else day_of(start),
+            "due_date": None if index % 5 < 2 else day_of(max(start + 2 * DAY, end - index % 4 * DAY)),
             "product_id": ident("products", product),
             "progress": self._progress(kind, index),
             "progress_source": _PROGRESS[index % 5],
-            "status_changed_on": None if index % 7 == 0 else day_of(created + (updated - created) // 2),
+            "status_changed_on": self._status_changed_on(kind, index),
             "workflow_status": self.status(kind, index),
             "project": self.projects[product],
             "description": self._description(kind, index),
@@ -1165,6 +1318,10 @@ class Account:
         self._add("idea_users", people, self._idea_user)
         self._add("portal_users", portal_people, self._portal_user)
         self._add("ideas", ideas, self._idea, short=self.short_idea)
+        for index, feature in enumerate(self.idea_feature):
+            if feature >= 0:
+                self._settle("ideas", index, 4 if self.status_number("features", feature) == 4 else 2, self.end)
+        self._change_at_midnight("ideas")
         self._add("idea_endorsements", votes - SPARE_ROWS, self._vote, has_spare=True)
         self._add("idea_comments", len(said), self._idea_comment)
         self._add("idea_subscriptions", len(subscriptions), self._subscription)
@@ -1359,8 +1516,7 @@ class Account:
         score, facts = self._scores("ideas", index)
         tags, full_tags = self.tags("ideas", index)
         product = self.idea_product[index]
-        table = self.tables["ideas"]
-        created, updated = table.created[index], table.updated[index]
+        changed = self.status_changed("ideas", index)
         feature, original = self.idea_feature[index], self.idea_duplicate_of[index]
         # The categories of APP are even, those of WEB odd.
         categories = [index % 2 + 2 * (index % 5)] if index % 3 else []
@@ -1371,7 +1527,7 @@ class Account:
             "product_id": ident("products", product),
             "votes": self.votes_count(index),
             "initial_votes": self.initial_votes(index),
-            "status_changed_at": None if index % 4 == 1 else iso(created + (updated - created) // 2),
+            "status_changed_at": None if changed is None else iso(changed),
             "visibility": _VISIBILITY[index % 3],
             "product": self.projects[product],
             "endorsements_count": len(self.visible_votes(index)),
@@ -1790,22 +1946,75 @@ class Account:
     # Audits and deletions
 
     def _history(self) -> None:
-        self._add("audits", self._many(800, 60), self._audit, has_spare=True)
+        random = self._random("history")
+        size = self._many(1_000, 80)
+        entries = self._status_audits(random, size * 7 // 10)
+        entries += self._other_audits(random, size - len(entries))
+        entries.sort()
+        # Spare ones are those of the first rows again.
+        self.audit_entries = [(kind, row, number) for _, kind, row, number in entries + entries[:SPARE_ROWS]]
+        table = self._add("audits", size, self._audit, has_spare=True)
+        table.created = array("q", [time for time, *_ in entries] + [self.end - 1] * SPARE_ROWS)
+        table.updated = table.created[:]
         deletions = [self._deletion(index) for index in range(12)]
         self._list("deletions", deletions)
         self.historical = [self._historical(index) for index in range(30)]
 
+    def _status_audits(self, random: Random, at_most: int) -> list[tuple[int, str, int, int]]:
+        """Return time, kind, row and step of changes of status: all there are of a feature, or none."""
+        entries: list[tuple[int, str, int, int]] = []
+        features = list(range(len(self.tables["features"])))
+        random.shuffle(features)
+        for feature in features:
+            path = self.status_path("features", feature)
+            if len(entries) + len(path) - 1 > at_most:
+                break
+            entries += [(path[step][1], "features", feature, step) for step in range(1, len(path))]
+        return entries
+
+    def _other_audits(self, random: Random, size: int) -> list[tuple[int, str, int, int]]:
+        """Return time, kind, row and what happened: one of the negative numbers below."""
+        entries = []
+        made = set()
+        for number in range(size):
+            kind = _AUDITED[int(random.random() * len(_AUDITED))]
+            row = int(random.random() * self._sizes[kind])
+            created, updated = self.tables[kind].created[row], self.tables[kind].updated[row]
+            action, time = _UPDATE, created + int(random.random() * (updated - created))
+            if number % 6 == 5:
+                action = _UPDATE_NOTE
+            elif number % 25 == 3:
+                action, time = _DESTROY, self.end - DAY - int(random.random() * (HISTORY_DAYS - 1) * DAY)
+                # What is cleaned up at night goes on the stroke of midnight.
+                time = time // DAY * DAY if number % 2 else time
+            elif number % 4 == 0 and (kind, row) not in made:
+                action, time = _CREATE, created
+                made.add((kind, row))
+            entries.append((time, kind, row, action))
+        return entries
+
     def audit_subject(self, index: int) -> tuple[str, int, str, str, int]:
         """Return type and id of what was changed, the action, and kind and index of the primary record."""
-        kind = ("features", "epics", "ideas", "releases", "requirements")[self._dice["audits"](index, 5, 40)]
-        row = self._dice["audits"](index, self._sizes[kind], 41)
+        kind, row, number = self.audit_entries[index]
         identifier = int(ident(kind, row))
-        if index % 6 == 5:
+        if number == _UPDATE_NOTE:
             return "Note", int(note_ident(kind, row)), "update", kind, row
-        if index % 25 == 3:
+        if number == _DESTROY:
             # Gone: between two ids there are six that are nobody's.
             return TYPES[kind], identifier + 3, "destroy", kind, row
-        return TYPES[kind], identifier, "create" if index % 4 == 0 else "update", kind, row
+        return TYPES[kind], identifier, "create" if number == _CREATE else "update", kind, row
+
+    def _audit_changes(self, index: int) -> list[Record]:
+        kind, row, number = self.audit_entries[index]
+        if number == _DESTROY:
+            return []
+        if number == _UPDATE_NOTE:
+            return [{"field_name": "Description", "value": "<del>One line.</del><ins>One line more.</ins>"}]
+        if number in (_CREATE, _UPDATE):
+            return [{"field_name": "Name", "value": f"<del>Old</del><ins>{self.name(kind, row)}</ins>"}]
+        path, names = self.status_path(kind, row), _STATUSES[kind]
+        before, after = names[path[number - 1][0]], names[path[number][0]]
+        return [{"field_name": "Workflow status", "value": f"<del>{before}</del><ins>{after}</ins>"}]
 
     def _audit(self, index: int) -> Record:
         changed, identifier, action, kind, row = self.audit_subject(index)
@@ -1827,9 +2036,7 @@ class Account:
             "associated_id": primary,
             "description": f"{words} {TYPES[kind].lower()} {name}",
             "auditable_url": self.links(kind, row)[0],
-            "changes": []
-            if action == "destroy"
-            else [{"field_name": "Name", "value": f"<del>Old</del><ins>{name}</ins>"}],
+            "changes": self._audit_changes(index),
         }
 
     def _deletion(self, index: int) -> Record:
@@ -2099,20 +2306,18 @@ class Account:
 
     def status_times(self, kind: str, index: int) -> list[Record]:
         """Return how long a record was in each status up to the one it is in."""
-        table = self.tables[kind]
-        created, updated = table.created[index], table.updated[index]
-        current = self.status_number(kind, index)
-        step = (updated - created) // (current + 1)
+        path = self.status_path(kind, index)
+        ends = [iso(start) for _, start in path[1:]]
         return [
             {
                 "id": status_time_ident(kind, index, number),
                 "workflow_status_id": self._statuses[kind][number]["id"],
                 "status_name": self._statuses[kind][number]["name"],
-                "started_at": iso(created + step * number),
-                "ended_at": None if number == current else iso(created + step * (number + 1)),
-                "created_at": iso(created + step * number),
+                "started_at": iso(start),
+                "ended_at": end,
+                "created_at": iso(start),
             }
-            for number in range(current + 1)
+            for (number, start), end in zip(path, [*ends, None], strict=True)
         ]
 
     def investments(self, kind: str, index: int) -> list[Record]:
@@ -2188,6 +2393,9 @@ _COMMENTABLE = (
     "features", "features", "ideas", "epics", "requirements", "initiatives", "goals", "releases", "release_phases",
     "tasks", "pages", "products", "competitors", "personas",
 )  # fmt: skip
+_AUDITED = ("features", "epics", "ideas", "releases", "requirements")
+_CREATE, _UPDATE, _UPDATE_NOTE, _DESTROY = -1, -2, -3, -4
+"""What an audit is of, where it is not of a step, from 1, of a record through its workflow."""
 _MARKET: Mapping[str, tuple[tuple[int, ...], int]] = {
     "personas": ((APP, WEB), 3),
     "competitors": ((APP, WEB), 3),

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -704,7 +705,7 @@ def test_after_id_reads_on_from_the_highest_id(aha: AhaClient) -> None:
         if len(batch) < 150:
             break
         after = max((audit["id"] for audit in batch), key=int)
-    assert len(seen) == len(set(seen)) == 800
+    assert len(seen) == len(set(seen)) == 1000
 
 
 def test_what_was_destroyed_is_not_there_and_what_was_changed_is(aha: AhaClient) -> None:
@@ -970,6 +971,134 @@ def test_stays_in_a_status_follow_each_other(aha: AhaClient) -> None:
         assert stays[0]["started_at"] == feature["created_at"]
         assert [stay["ended_at"] for stay in stays] == [*(stay["started_at"] for stay in stays[1:]), None]
         assert stays[-1]["workflow_status_id"] == feature["workflow_status"]["id"]
+
+
+@pytest.fixture(scope="session", params=[(1, 1.0), (2, 1.0), (3, 0.01), (4, 0.01)], ids=lambda param: str(param))
+def account(request: pytest.FixtureRequest) -> AhaClient:
+    seed, scale = request.param
+    return AhaClient(seed=seed, scale=scale)
+
+
+def releases_of(client: AhaClient) -> list[dict[str, Any]]:
+    return [row for name in ("APP", "WEB", "CAM") for row in client.all(f"/products/{name}/releases", fields="*")]
+
+
+def test_a_release_is_shipped_on_the_day_it_was_delivered_and_not_before(account: AhaClient) -> None:
+    releases = releases_of(account)
+    for release in releases:
+        is_shipped = release["workflow_status"]["name"] == "Shipped"
+        assert (release["released"], release["released_on"] is not None) == (is_shipped, is_shipped)
+        if is_shipped:
+            delivered, planned = (datetime.fromisoformat(release[name]) for name in ("released_on", "release_date"))
+            assert release["start_date"] <= release["released_on"] == release["status_changed_on"]
+            assert timedelta(days=-3) <= delivered - planned <= timedelta(days=12)
+            assert not release["parking_lot"]
+        elif release["parking_lot"] or release["start_date"] > (NOW - timedelta(days=1)).date().isoformat():
+            assert release["workflow_status"]["name"] == "Planned"
+        else:
+            assert release["workflow_status"]["name"] in ("In development", "Frozen", "In test")
+            assert datetime.fromisoformat(f"{release['release_date']}T00:00:00Z") > NOW - timedelta(days=13)
+        assert release["created_at"][:10] < release["start_date"] < release["release_date"]
+    assert 0 < sum(release["released"] for release in releases) < len(releases)
+
+
+def test_a_release_has_come_as_far_as_its_features(account: AhaClient) -> None:
+    features = account.all("/features", fields="*")
+    shipped_features = shipped_in_time = 0
+    for release in releases_of(account):
+        done = [row["workflow_status"]["complete"] for row in features if row["release"]["id"] == release["id"]]
+        if release["parking_lot"] or not done:
+            assert release["progress"] is None
+        else:
+            assert release["progress"] == pytest.approx(100 * sum(done) / len(done), abs=0.06)
+        if release["released"]:
+            shipped_features += len(done)
+            shipped_in_time += sum(done)
+    assert shipped_in_time / shipped_features > 0.7
+
+
+@pytest.mark.parametrize("path", ["/features", "/epics", "/initiatives", "/goals"])
+def test_progress_follows_the_status(account: AhaClient, path: str) -> None:
+    for row in account.all(path, fields="*"):
+        status = (row["success_metric"] if path == "/goals" else row)["workflow_status"]
+        if status["position"] == 1:
+            assert row["progress"] in (0, None)
+        elif status["complete"]:
+            assert row["progress"] == 100
+        else:
+            assert 0 < row["progress"] < 100
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/features", "status_changed_on"), ("/epics", "status_changed_on"), ("/ideas", "status_changed_at")],
+)
+def test_what_left_its_first_status_says_when(account: AhaClient, path: str, name: str) -> None:
+    rows = account.all(path, fields="*")
+    for row in rows:
+        assert (row[name] is None) == (row["workflow_status"]["position"] == 1)
+        if row[name] is not None:
+            size = len(row[name])
+            assert row["created_at"][:size] <= row[name] <= row["updated_at"][:size]
+            last = account.json(f"{path}/{row['id']}/workflow_status_times", per_page=200)["workflow_status_times"][-1]
+            assert last["started_at"][:size] == row[name]
+    assert 0 < sum(row[name] is None for row in rows) < len(rows)
+
+
+def test_audits_tell_how_features_went_through_their_workflow(account: AhaClient) -> None:
+    features = {int(row["id"]): row for row in account.all("/features", fields="*")}
+    audits = sorted(account.all("/audits", fields="*"), key=lambda audit: int(audit["id"]))
+    changes: dict[int, list[tuple[str, str, str]]] = {}
+    for audit in audits:
+        for change in audit["changes"]:
+            if change["field_name"] == "Workflow status":
+                match = re.fullmatch("<del>(.+)</del><ins>(.+)</ins>", change["value"])
+                assert (audit["audit_action"], audit["auditable_type"], match is not None) == (
+                    "update",
+                    "Feature",
+                    True,
+                )
+                assert match is not None
+                changes.setdefault(audit["auditable_id"], []).append((audit["created_at"], match[1], match[2]))
+    for feature, steps in changes.items():
+        row = features[feature]
+        stays = account.all(f"/features/{feature}/workflow_status_times")
+        assert [(before, after) for _, before, after in steps] == [
+            (before["status_name"], after["status_name"]) for before, after in pairwise(stays)
+        ]
+        assert [time for time, *_ in steps] == [stay["started_at"] for stay in stays[1:]]
+        assert row["created_at"] <= steps[0][0] <= steps[-1][0] <= row["updated_at"]
+        assert steps[-1][0][:10] == row["status_changed_on"]
+    moved = [row for row in features.values() if row["workflow_status"]["position"] > 1]
+    assert len(changes) > 0.8 * len(moved)
+
+
+def test_what_was_made_and_changed_was_audited_then(account: AhaClient) -> None:
+    rows = {row["id"]: row for path in ("/features", "/epics", "/ideas") for row in account.all(path, fields="*")}
+    seen: Counter[str] = Counter()
+    for audit in account.all("/audits"):
+        row = rows.get(str(audit["associated_id"]))
+        if row is not None:
+            assert row["created_at"] <= audit["created_at"] <= row["updated_at"]
+            assert audit["audit_action"] != "create" or audit["created_at"] == row["created_at"]
+            seen[audit["audit_action"]] += 1
+    assert set(seen) == {"create", "update"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((kind, "updated_at") for kind in ("features", "epics", "initiatives", "releases", "ideas")),
+        *((kind, "updated_at") for kind in ("idea_endorsements", "tasks")),
+        ("audits", "created_at"),
+    ],
+)
+def test_something_happened_on_the_stroke_of_midnight(account: AhaClient, kind: str, name: str) -> None:
+    table = account.aha.account.tables[kind]
+    times = {table.make(index)[name] for index in table.order}
+    midnights = {time for time in times if time.endswith("T00:00:00.000Z")}
+    assert 0 < len(midnights) < len(times)
+    assert all(START < instant(time) < NOW for time in midnights)
 
 
 def test_the_same_settings_give_the_same_bytes_and_another_seed_does_not() -> None:
