@@ -92,16 +92,23 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         return Statistics()
 
     def extract(
-        self, stream: Stream, slice: Slice, spools: Path, progress: Callable[[Spool], None] = lambda spool: None
+        self,
+        stream: Stream,
+        slice: Slice,
+        spools: Path,
+        progress: Callable[[Spool], None] = lambda spool: None,
+        *,
+        not_before: Callable[[], float] = lambda: 0.0,
     ) -> Spool:
         """Read `slice` into a spool below `spools` and return it, complete.
 
-        What an earlier, interrupted extraction of the same slice has on disk is not asked for again. `progress` is
-        called after each page.
+        What an earlier, interrupted extraction of the same slice has on disk is not asked for again, unless it was
+        begun before `not_before()` (seconds since the epoch). `progress` is called after each page.
         """
         _require_matching(self.name, stream, slice)
         for attempt in range(_REREADS + 1):
-            spool = open_spool(spools, SpoolKey.of(f"{self.account} {self._options()}", self.name, stream, slice))
+            key = SpoolKey.of(f"{self.account} {self._options()}", self.name, stream, slice)
+            spool = open_spool(spools, key, not_before=not_before)
             try:
                 with spool.writing() as writer:
                     if not spool.is_complete:
@@ -118,12 +125,8 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         raise AssertionError("the loop returns or raises")
 
     def _options(self) -> str:
-        """Return a digest of the settings that are no secret: what is read under others is not resumed."""
-        options = {
-            name: getattr(self, name)
-            for name, info in type(self).model_fields.items()
-            if not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("dagster__is_secret"))
-        }
+        """Return a short digest of all settings: what is read under others, another key's view say, is not resumed."""
+        options = {name: getattr(self, name) for name in type(self).model_fields}
         return hashlib.blake2b(repr(sorted(options.items())).encode(), digest_size=6).hexdigest()
 
 

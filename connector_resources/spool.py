@@ -19,7 +19,7 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +77,8 @@ class PageMark(msgspec.Struct, frozen=True):
     """One line of the index.
 
     `end` is where the page ends in pages.ndjson, `longest` the size of its longest line, in bytes; `total` is what the
-    server counts, `received` how many records the page has.
+    server counts, `received` how many records the page has. `is_gone` marks a parent that the vendor does not know any
+    more.
     """
 
     number: int
@@ -87,6 +88,7 @@ class PageMark(msgspec.Struct, frozen=True):
     longest: int
     token: str | None
     total: int | None = None
+    is_gone: bool = False
 
 
 @dataclass(slots=True)
@@ -115,6 +117,11 @@ class Spool:
     def records(self) -> int:
         """How many records were received, before any is left out or quarantined."""
         return sum(mark.received for mark in self.marks)
+
+    @property
+    def parents_gone(self) -> int:
+        """How many parents the vendor did not know any more."""
+        return sum(mark.is_gone for mark in self.marks)
 
     @property
     def size_bytes(self) -> int:
@@ -148,8 +155,11 @@ class Spool:
     def mark_committed(self) -> None:
         """Note that the records are in the destination; the spool stays for a replay until a newer one is committed."""
         for other in self.folder.parent.glob(f"{self.key.folder_name}.*"):
-            if other != self.folder and (other / "committed").exists():
-                _remove(other)
+            lock = None if other == self.folder or not (other / "committed").exists() else _locked(other)
+            if lock is not None:
+                with lock:
+                    if (other / "committed").exists():
+                        _remove(other)
         (self.folder / "committed").touch()
 
     def discard(self) -> None:
@@ -190,7 +200,9 @@ class SpoolWriter:
         lines = _lines(number, page)
         end = spool.size_bytes + len(lines)
         longest = max(map(len, lines.split(b"\n")))
-        mark = PageMark(number, len(page.records), end, zlib.crc32(lines), longest, page.token, page.total)
+        mark = PageMark(
+            number, len(page.records), end, zlib.crc32(lines), longest, page.token, page.total, page.is_gone
+        )
         try:
             _write(self._pages, lines)
             if time.monotonic() - self._synced_at > _SYNC_EVERY_SECONDS:
@@ -217,15 +229,16 @@ class SpoolWriter:
         self._index.close()
 
 
-def open_spool(folder: Path, key: SpoolKey) -> Spool:
+def open_spool(folder: Path, key: SpoolKey, *, not_before: Callable[[], float] = lambda: 0.0) -> Spool:
     """Return a spool for `key` below `folder`: an unfinished one that nobody holds, else a new one.
 
-    Raises DestinationUnwritable when the folder cannot be written.
+    One begun before `not_before()` (seconds since the epoch; asked only where there is one) is older than what has been
+    landed since, and is not taken up. Raises DestinationUnwritable when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for candidate in sorted(folder.glob(f"{key.folder_name}.*")):
-            spool = _taken_up(candidate, key)
+            spool = _taken_up(candidate, key, not_before)
             if spool is not None:
                 return spool
         return _new(folder, key)
@@ -246,7 +259,7 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
         lock = _locked(candidate)
         if lock is None:
             continue
-        with lock:
+        with lock, suppress(FileNotFoundError):
             age_seconds = time.time() - candidate.stat().st_mtime
             longest = keep_days * 86_400 if (candidate / "committed").exists() else _RESUME_WITHIN_SECONDS
             if age_seconds > longest:
@@ -259,9 +272,14 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
     for _, size, candidate in sorted(kept, reverse=True):
         if total <= keep_bytes:
             break
-        _remove(candidate)
-        removed.append(candidate)
-        total -= size
+        lock = _locked(candidate)
+        if lock is None:
+            continue
+        with lock:
+            if (candidate / "committed").exists():  # the name may be another extraction's by now
+                _remove(candidate)
+                removed.append(candidate)
+                total -= size
     return removed
 
 
@@ -288,7 +306,7 @@ def _new(folder: Path, key: SpoolKey) -> Spool:
     return spool
 
 
-def _taken_up(folder: Path, key: SpoolKey) -> Spool | None:
+def _taken_up(folder: Path, key: SpoolKey, not_before: Callable[[], float]) -> Spool | None:
     """Return the spool in `folder`, cut back to its last whole page; None where it is not to be resumed."""
     lock = _locked(folder)
     if lock is None:
@@ -301,7 +319,13 @@ def _taken_up(folder: Path, key: SpoolKey) -> Spool | None:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest)
     except (FileNotFoundError, msgspec.MsgspecError):
         manifest = None  # its writer died before the first page
-    if manifest is None or manifest.key != key or time.time() - manifest.started_at > _RESUME_WITHIN_SECONDS:
+    oldest = time.time() - _RESUME_WITHIN_SECONDS
+    try:
+        is_stale = manifest is None or manifest.key != key or manifest.started_at < max(oldest, not_before())
+    except BaseException:
+        spool.close()
+        raise
+    if manifest is None or is_stale:
         spool.discard()
         return None
     spool.started_at = manifest.started_at

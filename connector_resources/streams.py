@@ -175,10 +175,12 @@ class Page:
     """One answer: its records as raw JSON objects, and the token with which reading goes on after it.
 
     `token` is None on the last page of a slice. `parent` is the row the records were read under. `total` is how many
-    records the server says the whole list has, None where it does not say.
+    records the server says the whole list has, None where it does not say. `is_gone` says that the vendor does not know
+    the parent any more.
     """
 
     records: Sequence[bytes]
     token: str | None = None
     parent: ParentRow | None = None
     total: int | None = None
+    is_gone: bool = False

@@ -16,6 +16,8 @@ from orchestration.io_manager import Extraction, Warehouse, column_schema, failu
 from orchestration.partitions import partition_keys, window, within_horizon
 
 _REPORT_EVERY_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 900.0
+"""A vendor that asks for a longer pause than a run may last gets none: the run fails and says so."""
 _GIVEN_BACK = 10
 """How often a step that the vendor asks to wait gives its place back before that is an error."""
 
@@ -50,6 +52,8 @@ def stream_asset(
             return _extracted(context, kind, stream)
         except RateLimited as error:
             context.log.warning(str(error))
+            if error.wait_seconds > _LONGEST_PAUSE_SECONDS:
+                raise failure(error) from error
             raise dg.RetryRequested(max_retries=_GIVEN_BACK, seconds_to_wait=error.wait_seconds) from error
         except ConnectorError as error:
             raise failure(error) from error
@@ -69,9 +73,25 @@ def _extracted(context: dg.AssetExecutionContext, kind: type[Source], stream: St
         ),
     )  # fmt: skip
     before = replace(source.statistics)
-    spool = source.extract(stream, asked, warehouse.spool_folder, _reporter(context, stream))
+
+    def last_landed() -> float:
+        landed_at = warehouse.store.landed_at(kind.name, stream.name, keys)
+        return 0.0 if landed_at is None else landed_at.timestamp()
+
+    spool = source.extract(
+        stream,
+        asked,
+        warehouse.spool_folder,
+        _reporter(context, stream),
+        not_before=last_landed,
+    )
     if spool.resumed_pages:
         context.log.info(f"{stream.name}: {spool.resumed_pages} pages were on disk already and not asked for again.")
+    if spool.parents_gone:
+        context.log.warning(
+            f"{stream.name}: {spool.parents_gone} of {len(asked.parents or ())} parents are not known to the vendor "
+            "any more (404); they have no rows."
+        )
     return Extraction(kind.name, stream, spool, keys, asked.window, source.statistics.since(before))
 
 

@@ -114,7 +114,10 @@ class Warehouse(dg.ConfigurableIOManager):
             spool.mark_committed()
         finally:
             spool.close()
-        prune(self.spool_folder, keep_days=self.keep_spools_days, keep_bytes=self.keep_spools_bytes)
+        try:
+            prune(self.spool_folder, keep_days=self.keep_spools_days, keep_bytes=self.keep_spools_bytes)
+        except OSError as error:
+            context.log.warning(f"Old extractions in {self.spool_folder} could not be removed ({error.strerror}).")
         where = _counted(len(landed.partitions), "partition") if stream.is_partitioned else "a snapshot"
         context.log.info(
             f"{landed.table}: {_counted(landed.rows, 'row')} in {where} from {_counted(len(spool.marks), 'page')}"
@@ -222,6 +225,7 @@ def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
         "undeclared_fields": ", ".join(field.name for field in landed.undeclared) or "none",
         "pages": len(spool.marks),
         "pages_resumed": spool.resumed_pages,
+        "parents_gone": spool.parents_gone,
         "requests": statistics.requests,
         "retries": statistics.retries,
         "bytes": statistics.bytes or spool.size_bytes,

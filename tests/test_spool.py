@@ -449,3 +449,17 @@ def test_a_newer_committed_extraction_replaces_the_one_before(tmp_path: Path) ->
         spool.close()
         kept.append(spool.folder)
         assert list(tmp_path.iterdir()) == [kept[-1]]
+
+
+def test_a_reading_begun_before_something_newer_was_landed_is_not_taken_up(tmp_path: Path) -> None:
+    spool = reopened(tmp_path)
+    with spool.writing() as writer:
+        writer.append(page({"id": "1"}, token="more"))
+    spool.close()
+    after_it_began = spool.started_at + 0.001
+
+    again = open_spool(tmp_path, KEY, not_before=lambda: after_it_began)
+
+    assert (again.resumed_pages, again.token) == (0, None)
+    assert [folder for folder in tmp_path.iterdir() if not folder.name.startswith(".")] == [again.folder]
+    again.close()

@@ -21,6 +21,8 @@ from connector_resources.http.rate_limit import RateLimiter
 from connector_resources.http.retry import RetryPolicy, TryAgain, demanded_wait, exhausted_wait
 
 _CHUNK_BYTES = 1 << 20
+_LONGEST_BLOCK_SECONDS = 3600.0
+"""No single answer stops all processes of an account for longer than this."""
 _UNSENDABLE = (
     requests.exceptions.InvalidHeader,
     requests.exceptions.InvalidSchema,
@@ -171,7 +173,7 @@ class Client:
         if status == 429 or status >= 500:
             demanded_seconds = demanded_wait(response.headers)
             if demanded_seconds is not None and status == 429:
-                self.limiter.block(demanded_seconds)
+                self.limiter.block(min(demanded_seconds, _LONGEST_BLOCK_SECONDS))
             if demanded_seconds is not None and demanded_seconds > self.retry.longest_wait_seconds:
                 raise RateLimited(
                     f"{where}: {status}, and the server asks to wait {demanded_seconds:.0f} s. Run it again then; "

@@ -8,10 +8,12 @@ What stops a walk that an API would keep going for ever: the same request twice,
 parent.
 """
 
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,7 +24,7 @@ from connector_resources.errors import (
     RecordsNotFound,
     RequestRejected,
 )
-from connector_resources.http.messages import Answer, Request, Response
+from connector_resources.http.messages import Answer, Request, Response, shown_keys
 from connector_resources.http.paginators import Paginator, SinglePage
 from connector_resources.http.rate_limit import RateLimit
 from connector_resources.streams import Cursor, Page, ParentRow, Slice, Stream
@@ -76,13 +78,14 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
     naming the stream and the page.
     """
     parents: tuple[ParentRow | None, ...] = (None,) if slice.parents is None else slice.parents
-    position, request = _decoded(token)
-    missing = 0
+    place = _Place() if token is None else msgspec.json.decode(token, type=_Place)
+    position, missing = place.parent, place.missing
+    request = None if place.request is None else Request.decode(place.request)
+    chain = _Chain(stream.name, place.received, place.total, place.pages, place.last_page)
     while position < len(parents):
         parent = parents[position]
         if request is None:
             request = walk.first_request(stream, slice, parent)
-        chain = _Chain(stream.name, counts=token is None)
         while request is not None:
             try:
                 response = walk.fetch(stream, request)
@@ -96,7 +99,8 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
                             "cannot all be gone: the path or the host is wrong, or the credential may not read this.",
                             status=404,
                         ) from error
-                    yield Page((), _encoded(position + 1, None, len(parents)), parent)
+                    after = _Place(parent=position + 1, missing=missing)
+                    yield Page((), after.token(len(parents)), parent, is_gone=True)
                     break
                 raise
             answer = walk.open(stream, request, response)
@@ -104,12 +108,30 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
             following = walk.next_request(stream, slice, request, answer)
             if following is None:
                 chain.finish(is_cut_short=stream.cursor is not None and stream.cursor.newest_first)
-                after = _encoded(position + 1, None, len(parents))
+                after = _Place(parent=position + 1, missing=missing)
             else:
-                after = _encoded(position, following, len(parents))
-            yield Page(answer.records, after, parent, chain.total)
+                after = chain.place(position, following, missing)
+            yield Page(answer.records, after.token(len(parents)), parent, chain.total)
             request = following
-        position, request, token = position + 1, None, None
+        position, request, chain = position + 1, None, _Chain(stream.name)
+
+
+class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a walk stands after a page: what a token holds, so that a walk taken up again checks what it would have."""
+
+    parent: int = 0
+    request: dict[str, Any] | None = None
+    received: int = 0
+    total: int | None = None
+    pages: int = 0
+    last_page: int | None = None
+    missing: int = 0
+
+    def token(self, parents: int) -> str | None:
+        """Return the place as a page token; None behind the last parent."""
+        if self.request is None and self.parent >= parents:
+            return None
+        return msgspec.json.encode(self).decode()
 
 
 @dataclass(slots=True)
@@ -120,10 +142,10 @@ class _Chain:
     """
 
     stream_name: str
-    counts: bool
     received: int = 0
     total: int | None = None
     pages: int = 0
+    last_page: int | None = None
     requests_seen: set[int] = field(default_factory=set)
     pages_seen: set[int] = field(default_factory=set)
 
@@ -131,7 +153,11 @@ class _Chain:
         self.pages += 1
         where = f"{self.stream_name}: {request.method} {request.path}, page {self.pages}"
         request_mark = hash(msgspec.json.encode(request.encode(), order="sorted"))
-        page_mark = hash(b"\n".join(answer.records))
+        records = b"\n".join(answer.records)
+        page_mark = hash(records)
+        last_page, self.last_page = self.last_page, zlib.crc32(records)
+        if answer.records and not self.pages_seen and self.last_page == last_page:
+            self.pages_seen.add(page_mark)  # the page a walk was broken off after comes again when it is taken up
         for mark, seen, what in (
             (request_mark, self.requests_seen, "request"),
             (page_mark, self.pages_seen, "page of records"),
@@ -152,8 +178,12 @@ class _Chain:
         self.total = self.total if total is None else total
         self.received += len(answer.records)
 
+    def place(self, parent: int, request: Request, missing: int) -> _Place:
+        """Return where the walk stands, with `request` the next to be made."""
+        return _Place(parent, request.encode(), self.received, self.total, self.pages, self.last_page, missing)
+
     def finish(self, *, is_cut_short: bool) -> None:
-        if self.counts and not is_cut_short and self.total is not None and self.received != self.total:
+        if not is_cut_short and self.total is not None and self.received != self.total:
             raise IncompleteRead(
                 f"{self.stream_name}: the server counts {self.total} records and sent {self.received} in {self.pages} "
                 "pages. Nothing was written; run it again."
@@ -167,29 +197,88 @@ def open_answer(stream_name: str, records: str, request: Request, response: Resp
     """Split an answer into raw records and the envelope around them, decoding nothing inside a record.
 
     `{"data": {"accounts": [{…}, {…}], "next": "…"}}` with the path `data.accounts` gives two records and the
-    envelope `{"data": {"next": …}}`. Raises MalformedPage for what is not JSON, RecordsNotFound naming the keys that
-    are there.
+    envelope `{"data": {"next": …}}`. A record with half of a surrogate pair is cut out like any other, to be put aside
+    when it is checked. Raises MalformedPage for what is not JSON or is nested too deeply, RecordsNotFound naming the
+    keys that are there.
     """
     where = f"{stream_name}: {request.method} {request.path}"
     body = response.body
     try:
         body.decode()
-        # An object with a path into it is validated whole when its keys are read.
-        node = msgspec.Raw(body) if records and body[:1] == b"{" else msgspec.json.decode(body, type=msgspec.Raw)
-        envelope, found = _split(node, records.split(".") if records else [], where, records)
-        if _first_byte(found) == b"[":
-            items = msgspec.json.decode(found, type=tuple[msgspec.Raw, ...])
-        else:
-            items = (found,)
+        try:
+            envelope, items = _opened(body, records, where)
+        except msgspec.DecodeError:
+            masked = _Masked.of(body)
+            if masked is None:
+                raise
+            envelope, items = _opened(masked.text, records, where)
+            items = masked.restored(items, where)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         kind = response.headers.get("content-type", "no content type")
         raise MalformedPage(
             f"{where}: the answer is not whole JSON ({_shortened(error)}; {kind}, {len(body):,} bytes). "
             "Check the host; if it is right, run it again."
         ) from None
+    except RecursionError:
+        raise MalformedPage(
+            f"{where}: the answer is nested too deeply to be read ({len(body):,} bytes). "
+            "Nothing was written; find the record at the vendor, or leave this stream out."
+        ) from None
     if any(memoryview(item)[0] != _BRACE and _first_byte(item) != b"{" for item in items):
         raise MalformedPage(f"{where}: expected a list of objects at '{records}', found another kind of value.")
     return Answer(response, items, envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """An answer with every half of a surrogate pair masked: for one of them msgspec refuses the whole answer."""
+
+    text: bytes
+    mask: bytes
+    halves: int
+
+    @classmethod
+    def of(cls, body: bytes) -> "_Masked | None":
+        """Return the masked answer; None where there is nothing to mask."""
+        mask = b"<half>"  # its first byte is in it once, so that what is around a mask never looks like one
+        while mask in body:
+            mask = b"<" + mask[1:-1] + b"~>"
+        halves = 0
+
+        def masked(escape: re.Match[bytes]) -> bytes:
+            nonlocal halves
+            if escape[1] is None:
+                return escape[0]
+            halves += 1
+            return mask + escape[1]
+
+        text = _ESCAPE.sub(masked, body)
+        return cls(text, mask, halves) if halves else None
+
+    def restored(self, items: tuple[msgspec.Raw, ...], where: str) -> tuple[msgspec.Raw, ...]:
+        """Return the records as they came. Raises MalformedPage where the envelope has some of the halves."""
+        restored = tuple(msgspec.Raw(bytes(item).replace(self.mask, b"\\u")) for item in items)
+        if sum(bytes(item).count(self.mask) for item in items) != self.halves:
+            raise MalformedPage(
+                f"{where}: half of a surrogate pair outside the records, where it cannot be put aside. "
+                "Run it again, or report it to the vendor."
+            )
+        return restored
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+"""An escape in a JSON text; its group is there in half of a surrogate pair only."""
+
+
+def _opened(body: bytes, records: str, where: str) -> tuple[Mapping[str, msgspec.Raw], tuple[msgspec.Raw, ...]]:
+    # An object with a path into it is validated whole when its keys are read.
+    node = msgspec.Raw(body) if records and body[:1] == b"{" else msgspec.json.decode(body, type=msgspec.Raw)
+    envelope, found = _split(node, records.split(".") if records else [], where, records)
+    if _first_byte(found) == b"[":
+        return envelope, msgspec.json.decode(found, type=tuple[msgspec.Raw, ...])
+    return envelope, (found,)
 
 
 def _split(node: msgspec.Raw, path: list[str], where: str, whole: str) -> tuple[Mapping[str, msgspec.Raw], msgspec.Raw]:
@@ -199,9 +288,9 @@ def _split(node: msgspec.Raw, path: list[str], where: str, whole: str) -> tuple[
         raise RecordsNotFound(f"{where}: no '{whole}' in the answer, which is not an object. The API may have changed.")
     level = msgspec.json.decode(node, type=dict[str, msgspec.Raw])
     if path[0] not in level or bytes(memoryview(level[path[0]])[:5]) == b"null":
-        keys = ", ".join(repr(key) for key in list(level)[:20]) or "none"
         raise RecordsNotFound(
-            f"{where}: no '{whole}' in the answer (keys: {keys}). The API may have changed; compare with the reference."
+            f"{where}: no '{whole}' in the answer (keys: {shown_keys(level)}). The API may have changed; compare with "
+            "the reference."
         )
     inner, found = _split(level.pop(path[0]), path[1:], where, whole)
     envelope: dict[str, msgspec.Raw] = level
@@ -228,7 +317,9 @@ def is_before(cursor: Cursor, record: msgspec.Raw, instant: datetime) -> bool:
 
     Raises MalformedPage for a cursor that is no instant: where a walk may stop cannot be told then.
     """
-    value = msgspec.json.decode(record, type=dict[str, msgspec.Raw]).get(cursor.column)
+    masked = _Masked.of(bytes(record))  # one that will be put aside has a cursor too
+    fields = msgspec.json.decode(record if masked is None else masked.text, type=dict[str, msgspec.Raw])
+    value = fields.get(cursor.column)
     if value is None or bytes(value) == b"null":
         return False
     try:
@@ -238,19 +329,6 @@ def is_before(cursor: Cursor, record: msgspec.Raw, instant: datetime) -> bool:
     except msgspec.DecodeError as error:
         raise MalformedPage(f"the cursor '{cursor.column}' of a record is no instant: {_shortened(error)}.") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) < instant
-
-
-def _encoded(position: int, request: Request | None, parents: int) -> str | None:
-    if request is None and position >= parents:
-        return None
-    return msgspec.json.encode({"parent": position, "request": request and request.encode()}).decode()
-
-
-def _decoded(token: str | None) -> tuple[int, Request | None]:
-    if token is None:
-        return 0, None
-    data = msgspec.json.decode(token)
-    return data["parent"], None if data["request"] is None else Request.decode(data["request"])
 
 
 def _shortened(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Run the sandbox alone: `python -m connector_resources.sandbox --port 8787`."""
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -25,6 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8787, help="0 takes a free one (default 8787)")
+    parser.add_argument("--likely-port", type=int, default=0, help="with --port 0: the one to take where it is free")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same data")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of records")
     parser.add_argument("--limits", type=float, default=1.0, help="multiplies the vendors' rate limits; 0 is none")
@@ -39,7 +41,7 @@ def main() -> None:
         options.seed, options.scale, options.limits, options.today, options.latency, tuple(options.fault)
     )
     try:
-        listener = socket.create_server((options.host, options.port), reuse_port=False)
+        listener = _listener(options.host, options.port, options.likely_port)
     except OSError as error:
         parser.error(f"{options.host}:{options.port} cannot be taken ({error.strerror}); name another with --port")
     with listener:
@@ -56,6 +58,13 @@ def main() -> None:
             build(settings), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(host: str, port: int, likely_port: int) -> socket.socket:
+    if port == 0 and likely_port:
+        with contextlib.suppress(OSError):  # another sandbox has it
+            return socket.create_server((host, likely_port), reuse_port=False)
+    return socket.create_server((host, port), reuse_port=False)
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -40,7 +41,10 @@ class SandboxProcess:
             "today": settings.today.isoformat(),
             "latency": settings.latency_seconds,
         }
+        # The same sandbox comes back at the same place where it is free, so that a run that died is taken up again.
+        likely_port = 20_000 + zlib.crc32(f"{_ROOT} {options} {settings.faults}".encode()) % 10_000
         command = [sys.executable, "-m", "connector_resources.sandbox", "--port", "0", "--exit-with-parent"]
+        command += ["--likely-port", str(likely_port)]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         for fault in settings.faults:

@@ -396,3 +396,49 @@ def test_a_record_is_before_an_instant_by_its_cursor(cursor: Cursor, record: Any
 def test_a_cursor_that_is_no_instant_is_malformed(cursor: Cursor, value: Any) -> None:
     with pytest.raises(MalformedPage, match="the cursor 't' of a record is no instant"):
         is_before(cursor, msgspec.Raw(json.dumps({"t": value}).encode()), INSTANT + timedelta(days=1))
+
+
+# Taken up again
+
+
+def token_after_first_page(count: int) -> str:
+    first = next(read_pages(World(numbered(count)), stream(paginator=PAGES), WHOLE))
+    assert first.token is not None
+    return first.token
+
+
+def test_a_walk_taken_up_again_yields_what_is_missing_and_adds_up() -> None:
+    pages = list(read_pages(World(numbered(6)), stream(paginator=PAGES), WHOLE, token_after_first_page(6)))
+
+    assert [ids(page) for page in pages] == [[2, 3], [4, 5]]
+
+
+def test_a_list_that_shrank_before_it_was_taken_up_again_is_an_incomplete_read() -> None:
+    with pytest.raises(IncompleteRead, match="the server counted 6 records before and 5 now"):
+        list(read_pages(World(numbered(5)), stream(paginator=PAGES), WHOLE, token_after_first_page(6)))
+
+
+def test_the_page_a_walk_was_broken_off_after_may_not_come_again() -> None:
+    def reply(request: Request) -> Any:
+        return numbered(6)(request.with_params(page="1"))
+
+    with pytest.raises(PaginationLoop, match="the same page of records again"):
+        list(read_pages(World(reply), stream(paginator=PAGES), WHOLE, token_after_first_page(6)))
+
+
+def test_a_token_that_leads_past_a_page_is_an_incomplete_read() -> None:
+    skipping = token_after_first_page(6).replace('"page":"2"', '"page":"3"')
+
+    with pytest.raises(IncompleteRead, match="the server counts 6 records and sent 4"):
+        list(read_pages(World(numbered(6)), stream(paginator=PAGES), WHOLE, skipping))
+
+
+def test_parents_that_were_gone_before_a_walk_was_taken_up_again_count() -> None:
+    parents = Slice(parents=tuple(ParentRow({"thing_id": str(number)}) for number in range(10)))
+    child = stream(path="/things/{thing_id}/children", parent=Parent(stream(), {"thing_id": "id"}))
+    gone = World(lambda request: RequestRejected("gone", status=404))
+    first = next(read_pages(gone, child, parents))
+
+    assert first.is_gone
+    with pytest.raises(RequestRejected, match="404 for every one of 10 parents"):
+        list(read_pages(gone, child, parents, first.token))

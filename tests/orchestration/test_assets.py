@@ -24,6 +24,7 @@ OF_EVERY_RUN = {
     "undeclared_fields",
     "pages",
     "pages_resumed",
+    "parents_gone",
     "requests",
     "retries",
     "bytes",
@@ -401,8 +402,26 @@ def test_a_long_wait_gives_the_place_back_and_the_step_is_tried_again(project: P
 
 
 def test_a_step_that_gives_its_place_back_says_for_how_long(project: Project, fail: Fail) -> None:
-    fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "3000"})
+    fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "600"})
     context = dg.build_asset_context(resources=project.resources())
     with pytest.raises(dg.RetryRequested) as asked:
         project.asset("drift/users")(context)
-    assert (asked.value.seconds_to_wait, asked.value.max_retries) == (3000, 10)
+    assert (asked.value.seconds_to_wait, asked.value.max_retries) == (600, 10)
+
+
+def test_a_pause_longer_than_a_run_may_last_is_a_failure_that_says_so(project: Project, fail: Fail) -> None:
+    fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "31536000"})
+    context = dg.build_asset_context(resources=project.resources())
+    with pytest.raises(dg.Failure, match="the server asks to wait 31536000 s"):
+        project.asset("drift/users")(context)
+
+
+def test_what_was_read_before_others_landed_is_not_landed_after_them(project: Project) -> None:
+    """A run breaks off, another lands everything, and the first is run again: it must not bring back the past."""
+    project.run("drift/users")
+    (spool,) = (folder for folder in (project.folder / "spools").glob("drift.users.*"))
+    (spool / "committed").unlink()  # as if this reading had been broken off before the other one landed
+    before = project.store.query("SELECT max(loaded_at) FROM _state")
+    again = materialized(project.run("drift/users"), "drift/users")[None]
+    assert (again["requests"], again["pages_resumed"]) == (1, 0)
+    assert project.store.query("SELECT max(loaded_at) FROM _state") > before

@@ -172,7 +172,7 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(project: Project) ->
     database.write_bytes(b"These are my notes." * 1_000)
     ((error, message),) = failures(project.run("drift/users")).values()
     assert error == "DestinationUnwritable"
-    assert message.startswith(f"{database} cannot be opened or written (")
+    assert message.startswith(f"{database} is no DuckDB database.")
     assert database.read_bytes() == b"These are my notes." * 1_000
 
 
