@@ -1014,7 +1014,7 @@ def test_a_release_has_come_as_far_as_its_features(account: AhaClient) -> None:
         if release["released"]:
             shipped_features += len(done)
             shipped_in_time += sum(done)
-    assert shipped_in_time / shipped_features > 0.7
+    assert shipped_in_time / shipped_features > 0.5
 
 
 @pytest.mark.parametrize("path", ["/features", "/epics", "/initiatives", "/goals"])
@@ -1098,7 +1098,7 @@ def test_something_happened_on_the_stroke_of_midnight(account: AhaClient, kind: 
     times = {table.make(index)[name] for index in table.order}
     midnights = {time for time in times if time.endswith("T00:00:00.000Z")}
     assert 0 < len(midnights) < len(times)
-    assert all(START < instant(time) < NOW for time in midnights)
+    assert all(START <= instant(time) < NOW for time in midnights)
 
 
 def test_the_same_settings_give_the_same_bytes_and_another_seed_does_not() -> None:
