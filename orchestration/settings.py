@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -91,7 +92,7 @@ class Settings:
             sandbox_limits=_number(environment, "SANDBOX_LIMITS", 1.0),
             sandbox_seed=_whole(environment, "SANDBOX_SEED", 1),
             sandbox_today=today,
-            memory_limit=environment.get("DUCKDB_MEMORY_LIMIT") or MEMORY_LIMIT,
+            memory_limit=_memory(environment, "DUCKDB_MEMORY_LIMIT", MEMORY_LIMIT),
         )
 
 
@@ -116,6 +117,18 @@ def _number(environment: Mapping[str, str], variable: str, default: float) -> fl
     if not math.isfinite(value) or value < 0:
         raise ConfigurationError(f"{variable} is {text!r}; set it to a finite number that is not negative.")
     return value
+
+
+def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
+    text = (environment.get(variable) or default).strip()
+    # Not a percentage, which DuckDB documents and refuses; and it takes less than nothing for no limit.
+    size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)", text, re.ASCII | re.IGNORECASE)
+    if size is None or not float(size[1]):
+        raise ConfigurationError(
+            f"{variable} is {text!r}; set it to a number and a unit (KB, MB, GB, TB, KiB, MiB, GiB or TiB), such as "
+            f"{MEMORY_LIMIT}."
+        )
+    return text
 
 
 def _whole(environment: Mapping[str, str], variable: str, default: int) -> int:

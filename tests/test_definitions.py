@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import dagster as dg
+import duckdb
 import pytest
 
 from connector_resources.errors import ConfigurationError
@@ -230,12 +231,30 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
         ("SANDBOX_LIMITS", "-1", "SANDBOX_LIMITS is '-1'; set it to a finite number that is not negative."),
         ("SANDBOX_LIMITS", "inf", "SANDBOX_LIMITS is 'inf'; set it to a finite number that is not negative."),
         ("SANDBOX_SEED", "1.5", "SANDBOX_SEED is '1.5'; set it to a whole number."),
+        *(
+            (
+                "DUCKDB_MEMORY_LIMIT",
+                value,
+                (
+                    f"DUCKDB_MEMORY_LIMIT is {value!r}; set it to a number and a unit (KB, MB, GB, TB, KiB, MiB, GiB "
+                    "or TiB), such as 192MB."
+                ),
+            )
+            for value in ("lots", "192", "GB", "-1GB", "0MB", "80%", "1PB", "1GB more")
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(variable: str, value: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         Settings.from_environment({variable: value})
     assert str(raised.value) == complaint
+
+
+@pytest.mark.parametrize("value", ["1GB", "1.5 GiB", "500mb", "200000KB", "200000KiB", "256MiB", "0.5TB", "1TiB"])
+def test_a_memory_limit_that_is_taken_is_one_duckdb_takes(value: str) -> None:
+    limit = Settings.from_environment({"DUCKDB_MEMORY_LIMIT": value}).memory_limit
+    with duckdb.connect(config={"memory_limit": limit}) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
 @pytest.mark.parametrize("enabled", ["drift.transcript", "drift", "drive.*", "*", "drift.transcripts,aha.feature"])
