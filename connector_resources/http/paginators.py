@@ -51,8 +51,9 @@ class SinglePage:
 class PageNumber:
     """Numbered pages: `{"features": […], "pagination": {"total_records": 401, "total_pages": 3, "current_page": 1}}`.
 
-    With `total_pages` (a path in the envelope) the list ends at that page, or at once where an answer has no such
-    value: a list that comes whole. Without, it ends at the first page that holds fewer than `size` records.
+    With `total_pages` (a path in the envelope) the list ends at that page. Where an answer has no such value only a
+    page of exactly `size` records has a next: fewer are the last, and more than was asked for are a list that comes
+    whole. Without `total_pages` the list ends at the first page that holds fewer than `size` records.
     """
 
     size: int
@@ -73,7 +74,7 @@ class PageNumber:
             is_last = len(answer.records) < self.size
         else:
             pages = _integer(answer, self.total_pages)
-            is_last = pages is None or number >= pages + self.start - 1
+            is_last = len(answer.records) != self.size if pages is None else number >= pages + self.start - 1
         return None if is_last else request.with_params(**{self.page: str(number + 1)})
 
     def total(self, answer: Answer) -> int | None:

@@ -56,9 +56,14 @@ NEXT: dict[str, tuple[Paginator, Params, Answer, Params | None]] = {
     "numbered and counted: no pages at all": (
         COUNTED_PAGES, {"page": "1"}, page(0, {"pagination": {"total_pages": 0}}), None,
     ),
-    "numbered and counted: the count is missing": (COUNTED_PAGES, {"page": "1"}, page(2), None),
-    "numbered and counted: the count is null": (
-        COUNTED_PAGES, {"page": "1"}, page(2, {"pagination": {"total_pages": None}}), None,
+    "numbered and counted: the count is missing on a full page": (COUNTED_PAGES, {"page": "1"}, page(2), {"page": "2"}),
+    "numbered and counted: the count is null on a full page": (
+        COUNTED_PAGES, {"page": "1"}, page(2, {"pagination": {"total_pages": None}}), {"page": "2"},
+    ),
+    "numbered and counted: the count is missing on a short page": (COUNTED_PAGES, {"page": "2"}, page(1), None),
+    "numbered and counted: the count is missing on an empty page": (COUNTED_PAGES, {"page": "2"}, page(0), None),
+    "numbered and counted: the count is missing on a list that comes whole": (
+        COUNTED_PAGES, {"page": "1"}, page(3), None,
     ),
     "numbered and counted: the count is a text": (
         COUNTED_PAGES, {"page": "1"}, page(2, {"pagination": {"total_pages": "2"}}), {"page": "2"},
