@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import portalocker
 
 from connector_resources.errors import ConfigurationError, RequestRejected, RequestRetryable
+from connector_resources.http.messages import shown_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _tokens(answer: Mapping[str, Any], now: float, refresh_token: str | None) ->
     """
     access = answer.get("access_token") or answer.get("accessToken")
     if not access:
-        raise RequestRejected(f"The token endpoint answered without an access token (keys: {', '.join(answer)}).")
+        raise RequestRejected(f"The token endpoint answered without an access token (keys: {shown_keys(answer)}).")
     try:
         life = float(answer.get("expires_in") or answer.get("expiresIn") or _USUAL_LIFE_SECONDS)
     except (TypeError, ValueError):

@@ -1,7 +1,9 @@
 """Requests not yet made and answers received, as values."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -71,3 +73,15 @@ class Answer:
             if node is None:
                 return None
         return msgspec.json.decode(node) if isinstance(node, msgspec.Raw) else node
+
+
+_HARMLESS_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+
+
+def shown_keys(keys: Iterable[str]) -> str:
+    """List the keys of an answer for a message: at most 20, and `…` for one that may be more than a name.
+
+    A server may echo what it was sent as a key, a secret among it.
+    """
+    shown = (key if _HARMLESS_KEY.fullmatch(key) else "…" for key in islice(keys, 20))
+    return ", ".join(repr(key) for key in shown) or "none"

@@ -242,13 +242,20 @@ def test_a_store_that_cannot_be_read_is_named_and_no_refresh_token_is_used_twice
     assert vendor.forms == []
 
 
-def test_an_answer_without_a_token_names_its_keys_only(tmp_path: Path) -> None:
-    authenticator = OAuth2Refresh("c", SECRET, "r", tmp_path / "a.json", lambda form: {"oops": SECRET, "b": 1}, Clock())
+ECHOED = f"client_secret={SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "keys"),
+    [({"oops": SECRET, "b": 1}, "'oops', 'b'"), ({ECHOED: 1, "ok": 0, "k" * 41: 0}, "'…', 'ok', '…'"), ({}, "none")],
+)
+def test_an_answer_without_a_token_names_its_keys_only(tmp_path: Path, answer: dict[str, Any], keys: str) -> None:
+    authenticator = OAuth2Refresh("c", SECRET, "r", tmp_path / "a.json", lambda form: answer, Clock())
 
     with pytest.raises(RequestRejected) as caught:
         authenticator.sign()
 
-    assert str(caught.value) == "The token endpoint answered without an access token (keys: oops, b)."
+    assert str(caught.value) == f"The token endpoint answered without an access token (keys: {keys})."
 
 
 def test_a_refresh_that_another_process_never_finishes_is_given_up(
