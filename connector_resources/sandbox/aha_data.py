@@ -1127,6 +1127,10 @@ class Account:
         goals = self.goals_of_initiative(initiative)
         path = self.status_path(kind, index)
         start, (_, end) = path[1][1] if len(path) > 1 else created + 5 * DAY, self._release_days(release)
+        is_parked = self.is_parking_lot(release)
+        due = created + 85 * DAY if is_parked else max(start + 2 * DAY, end - index % 4 * DAY)
+        # Few of the records that wait in a parking lot have dates.
+        has_dates = not is_parked or index % 5 == 3
         record: Record = {
             "id": ident(kind, index),
             "name": self.name(kind, index),
@@ -1136,8 +1140,8 @@ class Account:
             "score": score,
             "created_at": iso(created),
             "updated_at": iso(updated),
-            "start_date": None if index % 5 == 0 else day_of(start),
-            "due_date": None if index % 5 < 2 else day_of(max(start + 2 * DAY, end - index % 4 * DAY)),
+            "start_date": day_of(start) if has_dates and index % 5 != 0 else None,
+            "due_date": day_of(due) if has_dates and index % 5 > 1 else None,
             "product_id": ident("products", product),
             "progress": self._progress(kind, index),
             "progress_source": _PROGRESS[index % 5],
