@@ -31,6 +31,7 @@ import re
 import shutil
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +114,7 @@ _SMALLEST_READ_BYTES = 16 << 20
 """DuckDB's reader takes twice the largest object it is told of as a buffer, per thread, and never less than this."""
 _THREADS = 1
 """One loads as fast as two for half of the CPU, and each takes its buffers out of the memory limit."""
+_FIRST_WARNING_SECONDS, _NEXT_WARNING_SECONDS = 5.0, 30.0
 _STALE_AFTER_SECONDS = 24 * 3600.0
 """What a process that was killed has left in the temporary folder is removed after this time."""
 
@@ -175,8 +177,8 @@ class DuckDB:
     """One database file.
 
     `memory_limit` bounds what a load takes, the rest goes to `temporary_folder`. `lock_timeout_seconds` is how long
-    to wait for other processes. An extraction with more than `max_quarantined_share` of its records quarantined is not
-    committed.
+    to wait for other processes. An extraction where any partition has more than `max_quarantined_share` of its records
+    quarantined is not committed.
     """
 
     path: Path
@@ -185,6 +187,7 @@ class DuckDB:
     lock_timeout_seconds: float = 600.0
     max_quarantined_share: float = 0.1
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     # -- connections -------------------------------------------------------------------------------------------------
 
@@ -243,7 +246,7 @@ class DuckDB:
         Readers may share it. Raises DestinationBusy after `lock_timeout_seconds`.
         """
         flags = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
-        end = time.monotonic() + self.lock_timeout_seconds
+        wait = _Wait(self)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = Path(f"{self.path}.lock").open("ab")  # noqa: SIM115 -- closed by the `with` below
@@ -255,17 +258,17 @@ class DuckDB:
                     portalocker.lock(handle, flags | portalocker.LockFlags.NON_BLOCKING)
                     break
                 except portalocker.LockException:
-                    self._wait_or_give_up(end, "another process of this project holds its lock")
+                    wait.once("another process of this project holds its lock")
             yield
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
-        end = time.monotonic() + self.lock_timeout_seconds
-        options = ""
+        wait = _Wait(self)
+        options = "(TYPE duckdb)"  # else a file of another program is opened by whatever extension knows it
         if read_only:
-            options = "(READ_ONLY)"
+            options = "(TYPE duckdb, READ_ONLY)"
         elif not duckdb.__version__.startswith("1.") and not (self.path.exists() and self.path.stat().st_size):
             # So that DuckDB 1.5 can open it too. A database that is there already keeps the format it has.
-            options = "(STORAGE_VERSION 'v1.5.0')"
+            options = "(TYPE duckdb, STORAGE_VERSION 'v1.5.0')"
         while True:
             try:
                 connection.execute(f"ATTACH {literal(str(self.path))} AS store {options}")
@@ -280,17 +283,14 @@ class DuckDB:
                     holder = f"another connection of this process, PID {os.getpid()}"
                 else:
                     raise self._unwritable(error) from error
-                self._wait_or_give_up(end, holder, error)
-
-    def _wait_or_give_up(self, end: float, holder: str, error: Exception | None = None) -> None:
-        if time.monotonic() > end:
-            raise DestinationBusy(
-                f"{self.path} was held for {self.lock_timeout_seconds:g} s ({holder}). Close what has it open and "
-                "run again; what was read is kept and not asked for again."
-            ) from error
-        self.sleep(random.uniform(0.01, 0.05))
+                wait.once(holder, error)
 
     def _unwritable(self, error: Exception) -> DestinationUnwritable:
+        if (wrong := _what_is_wrong(self.path, error)) is not None:
+            return DestinationUnwritable(
+                f"{self.path} {wrong}. Move it away, so that a new one is made, or restore a copy of the database; "
+                "what was read is kept."
+            )
         reason = "no space left" if _is_disk_full(error) else str(error).splitlines()[0]
         advice = "Make room, or set a folder that can be written"
         if isinstance(error, duckdb.OutOfMemoryException):
@@ -340,10 +340,10 @@ class DuckDB:
         with self._refusals_named(where), self._workbench() as connection:
             batch = _Batch(connection, source, stream, tuple(partitions), window, run_id)
             try:
-                checked = self._checked(where, spool, stream, one_by_one=False)
+                checked = self._checked(spool, stream, one_by_one=False)
                 batch.stage(checked)
             except (duckdb.DataError, duckdb.InvalidInputException):
-                checked = self._checked(where, spool, stream, one_by_one=True)
+                checked = self._checked(spool, stream, one_by_one=True)
                 try:
                     batch.stage(checked)
                 except (duckdb.DataError, duckdb.InvalidInputException) as error:
@@ -351,6 +351,7 @@ class DuckDB:
                         f"{where}: the store cannot read the extraction {spool.folder} ({str(error).splitlines()[0]}). "
                         "The table is as it was."
                     ) from error
+            batch.require_share(self.max_quarantined_share)
             facts = batch.facts()
             preview = batch.preview()
             with self._attached(connection, read_only=False):
@@ -361,21 +362,14 @@ class DuckDB:
             checked.received,
             batch.left_out,
             batch.duplicates,
-            len(checked.quarantined),
-            checked.first_reason if checked.quarantined else None,
+            batch.quarantined,
+            batch.first_reason,
             tuple(checked.undeclared.values()),
             preview,
         )
 
-    def _checked(self, where: str, spool: Spool, stream: Stream, *, one_by_one: bool) -> Checked:
-        checked = check(spool, stream, one_by_one=one_by_one)
-        if checked.quarantined and len(checked.quarantined) > self.max_quarantined_share * checked.received:
-            raise TooManyQuarantined(
-                f"{where}: {len(checked.quarantined)} of {checked.received} records do not fit their declaration; the "
-                f"first: {checked.first_reason}. The table is as it was. Correct the declaration of the column and "
-                "run again."
-            )
-        return checked
+    def _checked(self, spool: Spool, stream: Stream, *, one_by_one: bool) -> Checked:
+        return check(spool, stream, one_by_one=one_by_one)
 
     # -- reading streams ---------------------------------------------------------------------------------------------
 
@@ -409,6 +403,8 @@ class DuckDB:
         )
         with self._workbench() as connection, self._attached(connection, read_only=True):
             self._require_landed(connection, source, parent.stream.name, partitions)
+            needed = [*parent.fields.values(), *([parent.unless_empty] if parent.unless_empty is not None else [])]
+            _require_columns(connection, source, parent.stream.name, needed)
             rows = connection.execute(query).fetchall()
         return tuple(ParentRow(dict(zip(names, row, strict=False)), tuple(row[-1])) for row in rows)
 
@@ -419,11 +415,32 @@ class DuckDB:
         with self._workbench() as connection, self._attached(connection, read_only=True):
             return sorted(_landed(connection, source, name))
 
+    def landed_at(self, source: str, name: str, partitions: Sequence[str]) -> dt.datetime | None:
+        """Return when any of these partitions was last landed; None for never."""
+        if not self.path.exists():
+            return None
+        with self._workbench() as connection, self._attached(connection, read_only=True):
+            if not _columns(connection, "main", "_state"):
+                return None
+            row = connection.execute(
+                f"SELECT max(loaded_at) FROM store._state WHERE schema = {literal(source)} AND name = {literal(name)} "
+                f"AND partition IN ({_listed(partitions)})"
+            ).fetchone()
+        return None if row is None else row[0]
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a reading query with the database as the current one, under the shared lock, and return all rows."""
+        """Run a reading query with the database as the current one, under the shared lock, and return all rows.
+
+        Raises SchemaConflict for a column that its tables do not have.
+        """
         with self._workbench() as connection, self._attached(connection, read_only=True):
             connection.execute("USE store")
-            return connection.execute(sql, parameters).fetchall()
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            except duckdb.BinderException as error:
+                if (missing := _MISSING_COLUMN.search(str(error))) is None:
+                    raise
+                raise SchemaConflict(_lacks(_tables_of(connection, sql), missing[1])) from error
 
     def _require_landed(
         self, connection: duckdb.DuckDBPyConnection, source: str, name: str, partitions: Sequence[str] | None
@@ -501,7 +518,8 @@ class DuckDB:
         `columns` maps the frame's column names to paths into the table (`workflow_status.name` reaches into a JSON
         column and gives text); without it, all declared columns come. `current` keeps the newest version of each
         record. Decimals come as float64, pandas having no other number for them; select them with `query` where that
-        matters. Raises PartitionMissing for a partition that was never landed.
+        matters. Raises PartitionMissing for a partition that was never landed, SchemaConflict for a column that the
+        table does not have.
         """
         with self._workbench() as connection, self._attached(connection, read_only=True):
             self._require_landed(connection, schema, name, partitions)
@@ -509,6 +527,8 @@ class DuckDB:
             stored = _described(connection, table)
             if columns is None:
                 columns = {column: column for column in stored if column not in _HOUSEKEEPING}
+            needed = [path if path in stored else path.partition(".")[0] or path for path in columns.values()]
+            _require_columns(connection, schema, name, needed)
             # pandas is told the zone below: DuckDB's own way of telling it is deprecated by pandas 3.1.
             instants = [alias for alias, path in columns.items() if stored.get(path) == TYPES["timestamp"]]
             texts = [alias for alias, path in columns.items() if stored.get(path, "JSON") in ("VARCHAR", "JSON")]
@@ -542,6 +562,35 @@ _RESTORED += ("Float32", "Float64")
 """Frame dtypes that DuckDB gives back only where there is a null, or never; categories beside."""
 
 
+class _Wait:
+    """Waiting for whoever holds a database: not silently, and not for ever."""
+
+    def __init__(self, database: DuckDB) -> None:
+        self._database = database
+        self._start = database.clock()
+        self._warn_after = _FIRST_WARNING_SECONDS
+
+    def once(self, holder: str, error: Exception | None = None) -> None:
+        """Sleep for a moment. Raises DestinationBusy when the time is over."""
+        database = self._database
+        waited = database.clock() - self._start
+        if waited > database.lock_timeout_seconds:
+            raise DestinationBusy(
+                f"{database.path} was held for {database.lock_timeout_seconds:g} s ({holder}). Close what has it open "
+                "and run again; what was read is kept and not asked for again."
+            ) from error
+        if waited >= self._warn_after:
+            logger.warning(
+                "%s has been held for %.0f s (%s); waiting up to %g s. Close what has it open.",
+                database.path,
+                waited,
+                holder,
+                database.lock_timeout_seconds,
+            )
+            self._warn_after = waited + _NEXT_WARNING_SECONDS
+        database.sleep(random.uniform(0.01, 0.05))
+
+
 class _Batch:
     """The rows of one extraction on their way from a spool to a table."""
 
@@ -563,10 +612,12 @@ class _Batch:
         self._window = window
         self._run_id = run_id
         self._quarantined: list[tuple[str, str, int, str]] = []
+        self._fitting: dict[str, int] = {}
         self._key = ", ".join(map(quoted, (*stream.primary_key, "_partition")))
         self.table = f"{source}.{stream.name}"
         self.left_out = 0
         self.duplicates = 0
+        self.quarantined = 0
 
     def stage(self, checked: Checked) -> None:
         """Parse the checked lines into a temporary table, each row under its partition, one row a record."""
@@ -578,9 +629,18 @@ class _Batch:
             f"CREATE TEMP TABLE batch AS SELECT {columns}, _extra::JSON AS _extra, {self._partition()} AS _partition, "
             f"_page FROM {self._lines(checked)} {self._condition()}"
         )
-        staged = _count(self._connection, "batch")
+        counted = run("SELECT _partition, count(*) FROM batch GROUP BY _partition").fetchall()
+        self._fitting = {str(key): rows for key, rows in counted}
+        staged = sum(self._fitting.values())
+        keys = [self._quarantine_keys(bad) for bad in checked.quarantined]
+        self.quarantined = sum(map(bool, keys))
+        self._quarantined = [
+            (bad.record, bad.reason, bad.page, key)
+            for bad, its in zip(checked.quarantined, keys, strict=True)
+            for key in its
+        ]
         if self._window is not None:
-            self.left_out = checked.received - len(checked.quarantined) - staged
+            self.left_out = checked.received - self.quarantined - staged
         if _count(self._connection, f"(SELECT DISTINCT {self._key} FROM batch)") != staged:
             newest = f"{quoted(stream.cursor.column)} DESC NULLS LAST, " if stream.cursor is not None else ""
             run("ALTER TABLE batch RENAME TO doubled")
@@ -591,9 +651,29 @@ class _Batch:
             )
             run("DROP TABLE doubled")
             self.duplicates = staged - _count(self._connection, "batch")
-        self._quarantined = [
-            (bad.record, bad.reason, bad.page, key) for bad in checked.quarantined for key in self._quarantine_keys(bad)
-        ]
+
+    @property
+    def first_reason(self) -> str | None:
+        """The reason and page of the first record put aside."""
+        return next((f"{reason} (page {page})" for _, reason, page, _ in self._quarantined), None)
+
+    def require_share(self, limit: float) -> None:
+        """Raise TooManyQuarantined where the bad records of any partition are more than `limit` of all it has.
+
+        By partition, for one that loses all its rows is lost however much was received for others, or for no one: an
+        API may list far more than the window. A slice whose partitions are all within the limit is so itself.
+        """
+        bad = Counter(key for *_, key in self._quarantined)
+        over = sorted(key for key, count in bad.items() if count > limit * (count + self._fitting.get(key, 0)))
+        if over:
+            worst, count = over[0], bad[over[0]]
+            reason, page = next((reason, page) for _, reason, page, key in self._quarantined if key == worst)
+            more = f" (and too many in {len(over) - 1} more partitions)" if len(over) > 1 else ""
+            raise TooManyQuarantined(
+                f"{self.table} {worst}: {count} of {count + self._fitting.get(worst, 0)} records do not fit their "
+                f"declaration; the first: {reason} (page {page}){more}. The table is as it was. Correct the "
+                "declaration of the column and run again."
+            )
 
     def facts(self) -> dict[str, PartitionFacts]:
         """Return what each of the partitions will hold."""
@@ -800,6 +880,32 @@ def _columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> d
     return {column.casefold(): kind for column, kind in described.items()}
 
 
+_MISSING_COLUMN = re.compile(r'(?:Referenced column|does not have a column named) "(.+?)"')
+
+
+def _require_columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str, needed: Collection[str]) -> None:
+    stored = _columns(connection, schema, name)
+    for column in needed:
+        if column.casefold() not in stored:
+            there = ", ".join(each for each in stored if each not in _HOUSEKEEPING)
+            raise SchemaConflict(_lacks(f"{schema}.{name}", column, f" (columns: {there})"))
+
+
+def _tables_of(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    try:
+        names = {name.partition(" AS ")[0].replace('"', "") for name in connection.get_table_names(sql, qualified=True)}
+        return ", ".join(sorted(names)) or "The query"
+    except duckdb.Error:  # what cannot be resolved, such as a join by a column that is missing
+        return f"A table of {sql!r}"
+
+
+def _lacks(tables: str, column: str, there: str = "") -> str:
+    return (
+        f"{tables} has no column {column!r}{there}. It may have been landed before the column was declared: "
+        "materialise it again, and then what is made from it."
+    )
+
+
 def _make_state(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS store._state (schema VARCHAR, name VARCHAR, partition VARCHAR, rows BIGINT, "
@@ -955,6 +1061,29 @@ def _named(partitions: Sequence[str]) -> str:
 def _is_disk_full(error: Exception) -> bool:
     full = ("No space left", "File too large", "Disk quota exceeded")
     return getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in full)
+
+
+def _what_is_wrong(path: Path, error: Exception) -> str | None:
+    """Return why what lies at the path is no database DuckDB can open; None where the error has another cause."""
+    if not isinstance(error, duckdb.Error):
+        return None
+    if path.is_dir():
+        return "is a folder and no DuckDB database"
+    try:
+        with path.open("rb") as file:
+            start = file.read(_MAGIC_END)
+    except OSError:
+        return None  # not to be read: the error says why
+    if start and start[_MAGIC_START:] != _MAGIC and "not a valid DuckDB" in str(error):
+        return "is no DuckDB database"
+    damaged = ("Corrupt database file", f'Could not read enough bytes from file "{path}"', "not a valid DuckDB")
+    if any(text in str(error) for text in damaged):
+        return f"is a damaged DuckDB database ({str(error).splitlines()[0]})"
+    return None
+
+
+_MAGIC, _MAGIC_START, _MAGIC_END = b"DUCK", 8, 12
+"""What every DuckDB database has behind the checksum of its first block."""
 
 
 def _detach(connection: duckdb.DuckDBPyConnection) -> None:

@@ -839,18 +839,82 @@ def test_quarantined_records_are_replaced_with_their_partition(store: Store) -> 
         (at("1", "02T10", n="x"), ["2026-03-02"]),
         ({"id": "1", "at": "n/a"}, ["2026-03-01"]),
         ({"id": "1", "at": "2026-03-03T00:30:00+01:00", "n": "x"}, ["2026-03-02"]),
-        (at("1", "04T00", n="x"), []),
     ],
 )
 def test_a_quarantined_record_lies_in_the_partition_of_its_cursor(
     store: Store, record: Record, partition: list[str]
 ) -> None:
     stream = daily(n="integer")
-    good = [at(str(n), "01T10") for n in range(10)]
+    good = [at(str(n), f"{day}T10") for n in range(10) for day in ("01", "02")]
     landed = store.land(stream, *good, record, window=MARCH)
-    assert (landed.quarantined, landed.rows, landed.left_out) == (1, 10, 0)
-    if partition:
-        assert [row[0] for row in store.rows(stream, "_partition", suffix="_quarantine")] == partition
+    assert (landed.quarantined, landed.rows, landed.left_out) == (1, 20, 0)
+    assert [row[0] for row in store.rows(stream, "_partition", suffix="_quarantine")] == partition
+
+
+def some(count: int, instant: str, **values: Any) -> list[Record]:
+    return [at(f"{instant} {n} {values}", instant, **values) for n in range(count)]
+
+
+NO_CURSOR: Record = {"id": "none", "at": "n/a"}
+PARTS = children(daily(), n="integer")
+
+
+@pytest.mark.parametrize(
+    ("stream", "records", "within", "told_of"),
+    [
+        # Everything there is of an old day is bad, and the API has listed a thousand others after it.
+        (daily(n="integer"), [*some(18, "01T10", n="x"), *some(994, "04T10")], MARCH_1, "2026-03-01: 18 of 18"),
+        (daily(n="integer"), [*some(9, "01T10"), *some(9, "02T10"), *some(1, "02T11", n="x"), *some(1, "03T10", n="x")],
+         MARCH, "2026-03-03: 1 of 1"),
+        (daily(n="integer"), [*some(2, "03T10", n="x"), *some(99, "01T10"), *some(3, "02T10", n="x")],
+         MARCH, "2026-03-02: 3 of 3"),
+        (daily(n="integer"), [*some(8, "01T10"), NO_CURSOR, *some(99, "02T10")], MARCH, "2026-03-01: 1 of 9"),
+        (daily(n="integer"), [NO_CURSOR, *some(99, "04T10")], MARCH_1, "2026-03-01: 1 of 1"),
+        (snapshot(id="string", n="integer"), [{"id": "1", "n": "x"}, {"id": "2"}], None, "all: 1 of 2"),
+        (
+            PARTS,
+            [
+                page(*({"id": str(n)} for n in range(99)), parent=ParentRow({"thing": "1"}, ("2026-03-01",))),
+                page({"id": "1", "n": "x"}, parent=ParentRow({"thing": "2"}, ("2026-03-01", "2026-03-02"))),
+            ],
+            None,
+            "2026-03-02: 1 of 1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_partition_with_too_many_bad_records_is_refused_however_many_others_were_received(
+    store: Store, stream: Stream, records: list[Record | Page], within: Window | None, told_of: str
+) -> None:
+    partitions = days(MARCH) if stream is PARTS else None
+    store.land(stream, window=within, partitions=partitions)
+    before = everything(store)
+    with pytest.raises(TooManyQuarantined) as told:
+        store.land(stream, *records, window=within, partitions=partitions)
+    assert str(told.value).startswith(f"source.{stream.name} {told_of} records do not fit their declaration; the first")
+    assert everything(store) == before
+
+
+def test_a_refusal_names_the_first_reason_of_its_partition_and_how_many_more_there_are(store: Store) -> None:
+    records = [*some(1, "03T10", n="z"), *some(9, "01T10"), *some(1, "01T11", n="x"), *some(1, "02T10", n="y")]
+    with pytest.raises(TooManyQuarantined) as told:
+        store.land(daily(n="integer"), page(*records[:5]), page(*records[5:]), window=MARCH)
+    assert str(told.value) == (
+        'source.things 2026-03-02: 1 of 1 records do not fit their declaration; the first: expected integer, got "y" @ '
+        "$.n (page 1) (and too many in 1 more partitions). The table is as it was. Correct the declaration of the "
+        "column and run again."
+    )
+
+
+def test_bad_records_outside_the_window_neither_count_nor_are_kept(store: Store) -> None:
+    stream = daily(n="integer")
+    landed = store.land(stream, *some(1000, "04T00", n="x"), *some(3, "01T10"), window=MARCH_1)
+    assert (landed.rows, landed.quarantined, landed.first_reason, landed.left_out) == (3, 0, None, 1000)
+    landed = store.land(
+        stream, *some(5, "04T00", n="outside"), *some(1, "01T11", n="y"), *some(9, "01T10"), window=MARCH_1
+    )
+    assert (landed.rows, landed.quarantined, landed.left_out) == (9, 1, 5)
+    assert landed.first_reason == 'expected integer, got "y" @ $.n (page 0)'
+    assert [row[0] for row in store.rows(stream, "_partition", suffix="_quarantine")] == ["2026-03-01"]
 
 
 def test_a_thousand_quarantined_records_are_kept(store: Store) -> None:
@@ -858,6 +922,46 @@ def test_a_thousand_quarantined_records_are_kept(store: Store) -> None:
     bad = [{"id": str(n), "n": "x"} for n in range(1000)]
     store.land(stream, *bad, *({"id": f"good {n}"} for n in range(9000)))
     assert store.rows(stream, "record", suffix="_quarantine") == sorted((json.dumps(record),) for record in bad)
+
+
+# -- tables that were landed before a column was declared --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("read", "told_of"),
+    [
+        (
+            lambda store: store.destination.parent_rows(
+                "source", children(daily(new="integer"), unless_empty="new"), ["2026-03-01"]
+            ),
+            "source.things has no column 'new' (columns: id, at)",
+        ),
+        (
+            lambda store: store.destination.read_frame("source", "things", columns={"id": "id", "n": "new"}),
+            "source.things has no column 'new' (columns: id, at)",
+        ),
+        (
+            lambda store: store.destination.read_frame("source", "things", columns={"n": "new.name"}),
+            "source.things has no column 'new' (columns: id, at)",
+        ),
+        (lambda store: store.query("SELECT new FROM source.things"), "source.things has no column 'new'"),
+        (lambda store: store.query('SELECT t."new" FROM source.things t'), "source.things has no column 'new'"),
+        (
+            lambda store: store.query("SELECT t.new FROM source.things t JOIN source.things USING (id)"),
+            "A table of 'SELECT t.new FROM source.things t JOIN source.things USING (id)' has no column 'new'",
+        ),
+    ],
+)
+def test_a_column_that_a_table_does_not_have_is_named(
+    store: Store, read: Callable[[Store], object], told_of: str
+) -> None:
+    store.land(daily(), at("1", "01T10"), window=MARCH_1)
+    with pytest.raises(SchemaConflict) as told:
+        read(store)
+    assert str(told.value) == (
+        f"{told_of}. It may have been landed before the column was declared: materialise it again, and then what is "
+        "made from it."
+    )
 
 
 # -- substreams -------------------------------------------------------------------------------------------------------

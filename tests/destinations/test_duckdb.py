@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,6 +205,33 @@ with store.locked(shared=False):
     )
 
 
+@pytest.mark.parametrize("holds", ["the lock", "the file"])
+def test_waiting_is_told_after_five_seconds_and_then_every_thirty(
+    store: DuckDB, caplog: pytest.LogCaptureFixture, holds: str
+) -> None:
+    land(store, thing(1))
+    now = [0.0]
+
+    def wait(_: float) -> None:
+        now[0] += 1
+
+    waiting = replace(store, lock_timeout_seconds=70, sleep=wait, clock=lambda: now[0])
+    held = store.locked(shared=False) if holds == "the lock" else duckdb.connect(str(store.path))
+    holder = {
+        "the lock": "another process of this project holds its lock",
+        "the file": f"another connection of this process, PID {os.getpid()}",
+    }[holds]
+    with held, pytest.raises(DestinationBusy):
+        numbers(waiting)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            f"{store.path} has been held for {seconds} s ({holder}); waiting up to 70 s. Close what has it open.",
+        )
+        for seconds in (5, 35, 65)
+    ]
+
+
 def test_readers_of_ours_do_not_wait_for_each_other(store: DuckDB, tmp_path: Path) -> None:
     land(store, thing(1))
     code = f"""{CHILD}
@@ -324,19 +352,8 @@ def unreachable(folder: Path) -> tuple[Path, str]:
     return folder / "file" / "store.duckdb", "[Errno 17] File exists: '"
 
 
-def a_folder(folder: Path) -> tuple[Path, str]:
-    (folder / "store.duckdb").mkdir()
-    return folder / "store.duckdb", "IO Error: "
-
-
-def no_database(folder: Path) -> tuple[Path, str]:
-    (folder / "store.duckdb").write_bytes(b"something else" * 1000)
-    return folder / "store.duckdb", "IO Error: The file "
-
-
-@pytest.mark.parametrize("make", [unreachable, a_folder, no_database])
-def test_a_path_that_cannot_be_a_database_is_named(tmp_path: Path, make: Any) -> None:
-    path, reason = make(tmp_path)
+def test_a_path_that_cannot_be_a_database_is_named(tmp_path: Path) -> None:
+    path, reason = unreachable(tmp_path)
     with pytest.raises(DestinationUnwritable) as told:
         land(DuckDB(path, tmp_path / "temporary"), thing(1))
     close_spools()
@@ -344,6 +361,53 @@ def test_a_path_that_cannot_be_a_database_is_named(tmp_path: Path, make: Any) ->
     assert str(told.value).endswith(
         "). Make room, or set a folder that can be written; the tables are as they were, and what was read is kept."
     )
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"something else" * 1000)
+
+
+def of_sqlite(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE things (id)")
+
+
+def overwritten(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:12288] = b"x" * 8192  # both headers
+    path.write_bytes(content)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:6000])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (a_folder, " is a folder and no DuckDB database. "),
+        (no_database, " is no DuckDB database. "),
+        (of_sqlite, " is no DuckDB database. "),
+        (overwritten, " is a damaged DuckDB database (IO Error: Corrupt database file: "),
+        (cut_off, " is a damaged DuckDB database (IO Error: Could not read enough bytes from file "),
+    ],
+)
+def test_what_is_no_database_is_told_to_be_moved_away(store: DuckDB, spoil: Callable[[Path], None], what: str) -> None:
+    land(store, thing(1))
+    spoil(store.path)
+    for read_or_write in (numbers, lambda store: land(store, thing(2))):
+        with pytest.raises(DestinationUnwritable) as told:
+            read_or_write(store)
+        assert str(told.value).startswith(f"{store.path}{what}")
+        assert str(told.value).endswith(
+            ". Move it away, so that a new one is made, or restore a copy of the database; what was read is kept."
+        )
 
 
 @pytest.mark.parametrize("read_only", ["file", "folder"])
