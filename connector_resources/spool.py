@@ -401,7 +401,12 @@ def _lines(number: int, page: Page) -> bytes:
 
 
 def _one_line(record: bytes) -> bytes:
-    return msgspec.json.format(bytes(record), indent=-1)
+    """Return a record without line ends, its values as they were."""
+    try:
+        return msgspec.json.format(bytes(record), indent=-1)
+    except msgspec.DecodeError:
+        # Half of a surrogate pair, which is put aside later. Line ends stand between values only, never inside a text.
+        return bytes(record).replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def unwritable(folder: Path, error: OSError) -> DestinationUnwritable:

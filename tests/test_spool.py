@@ -369,6 +369,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         (b'{\n"a":"line\\nend \\u00e9 \\/ \xc3\xa9"}', b'{"a":"line\\nend \\u00e9 \\/ \xc3\xa9"}'),
         (b'{\n"a":[ {\n} , [\n] ]}', b'{"a":[{},[]]}'),
         (b'{"a": [1, 2]}', b'{"a": [1, 2]}'),
+        (b'{\n"a":"half \\ud800",\r\n"b":1.50}', b'{ "a":"half \\ud800",  "b":1.50}'),
     ],
 )
 def test_a_record_becomes_one_line_and_keeps_its_numbers(tmp_path: Path, record: bytes, line: bytes) -> None:
