@@ -95,7 +95,7 @@ def lists(marks: list[PageMark]) -> list[tuple[int | None, int]]:
     found, came = [], 0
     for mark in marks:
         came += mark.received
-        if mark.token is None or '"request":' not in mark.token:
+        if mark.token is None or ('"parent":' in mark.token and '"request":' not in mark.token):
             found.append((mark.total, came))
             came = 0
     return found
