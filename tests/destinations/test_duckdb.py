@@ -394,8 +394,8 @@ def cut_off(path: Path) -> None:
         (a_folder, " is a folder and no DuckDB database. "),
         (no_database, " is no DuckDB database. "),
         (of_sqlite, " is no DuckDB database. "),
-        (overwritten, " is a damaged DuckDB database (IO Error: Corrupt database file: "),
-        (cut_off, " is a damaged DuckDB database (IO Error: Could not read enough bytes from file "),
+        (overwritten, " is a damaged DuckDB database ("),  # and why, in the words of the DuckDB at hand
+        (cut_off, " is a damaged DuckDB database ("),
     ],
 )
 def test_what_is_no_database_is_told_to_be_moved_away(store: DuckDB, spoil: Callable[[Path], None], what: str) -> None:
