@@ -1,6 +1,5 @@
 """The Drift sandbox keeps the vendor's rules: shapes, orders, limits and refusals."""
 
-import asyncio
 import base64
 import json
 from collections import Counter
@@ -11,59 +10,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter
-from starlette.applications import Starlette
 
 from connector_resources.sandbox.accounts import credentials
 from connector_resources.sandbox.data import COMPANIES
 from connector_resources.sandbox.drift import Drift, LeakyBucket, Rules, build
 from connector_resources.sandbox.drift_data import DAY, HISTORY_DAYS, Organization
 from connector_resources.sandbox.settings import Settings
+from tests.sandbox.conftest import AsgiAdapter
 
 TODAY = date(2026, 3, 15)
 END = int(datetime(2026, 3, 15, tzinfo=UTC).timestamp()) * 1_000
 START = END - HISTORY_DAYS * DAY
 ACCOUNT = credentials("drift")
 UNLIMITED = Settings(seed=3, today=TODAY, limits=0)
-
-
-class AsgiAdapter(BaseAdapter):
-    """Carries requests to an application in this process, through its ASGI seam."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__()
-        self.app = app
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        url = urlsplit(request.url or "")
-        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
-        scope = {
-            "type": "http",
-            "method": request.method,
-            "path": url.path,
-            "root_path": "",
-            "query_string": str(url.query).encode(),
-            "headers": [(name.lower().encode(), str(value).encode()) for name, value in request.headers.items()],
-        }
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        asyncio.run(self.app(scope, receive, send))
-        response = requests.Response()
-        response.request, response.url = request, request.url or ""
-        response.status_code = sent[0]["status"]
-        response.headers.update({name.decode(): value.decode() for name, value in sent[0]["headers"]})
-        response._content = b"".join(message.get("body", b"") for message in sent[1:])
-        response.encoding = "utf-8"
-        return response
-
-    def close(self) -> None:
-        return None
 
 
 class Client:
