@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 from dagster_duckdb import DuckDBResource
 
-from connector_resources.destinations.duckdb import CONNECTION_SETTINGS, DuckDB, literal
+from connector_resources.destinations.duckdb import CONNECTION_SETTINGS, DuckDB
+from connector_resources.destinations.duckdb_tables import literal
 
 
 class LockedDuckDBResource(DuckDBResource):

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from connector_resources.destinations.duckdb import (
-    MEMORY_LIMIT,
-    TYPES,
-    DuckDB,
-    Landed,
-    PartitionFacts,
-    combined_version,
-)
+from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB, Landed
+from connector_resources.destinations.duckdb_tables import TYPES, PartitionFacts, combined_version
 from connector_resources.errors import ConnectorError, SchemaConflict
 from connector_resources.http.client import Statistics
 from connector_resources.spool import Spool, prune

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from connector_resources.destinations.duckdb import TYPES
+from connector_resources.destinations.duckdb_tables import TYPES
 from connector_resources.sources.aha import Aha
 from tests.benchmarks.measure import Cost, run, serving, typical
 

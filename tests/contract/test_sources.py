@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from connector_resources.destinations.duckdb import TYPES, PartitionFacts
+from connector_resources.destinations.duckdb_tables import TYPES, PartitionFacts
 from connector_resources.errors import ConnectorError, MalformedPage, PaginationLoop, RequestRetryable
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.http.stream import HttpStream

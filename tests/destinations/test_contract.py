@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector_resources.destinations.duckdb import DuckDB, Landed, PartitionFacts, combined_version, quoted
+from connector_resources.destinations.duckdb import DuckDB, Landed
+from connector_resources.destinations.duckdb_tables import PartitionFacts, combined_version, quoted
 from connector_resources.errors import (
     ConnectorError,
     DataError,

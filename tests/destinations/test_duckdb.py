@@ -54,7 +54,7 @@ CHILD = """
 import logging, os, signal, sys, threading
 from pathlib import Path
 import duckdb
-from connector_resources.destinations import duckdb as module
+from connector_resources.destinations import duckdb as module, duckdb_batch
 from tests.destinations.things import MARCH_1, THINGS, destination, land, numbers, thing
 from tests.landing import daily, key, window
 
@@ -77,11 +77,11 @@ LAND_SPOOLED = """
 @pytest.mark.parametrize(
     ("dies_in", "numbers_after"),
     [
-        ("_make_table", [1, 2]),
-        ("_Batch._mark_current", [1, 2]),
-        ("_make_state", [1, 2]),
-        ("_write_state", [1, 2]),
-        ("_detach", [3, 4]),
+        ("duckdb_batch.make_table", [1, 2]),
+        ("duckdb_batch.Batch._mark_current", [1, 2]),
+        ("duckdb_batch.make_state", [1, 2]),
+        ("duckdb_batch.write_state", [1, 2]),
+        ("module._detach", [3, 4]),
     ],
 )
 def test_a_process_killed_in_the_middle_of_a_commit_has_committed_all_or_nothing(
@@ -91,7 +91,7 @@ def test_a_process_killed_in_the_middle_of_a_commit_has_committed_all_or_nothing
     code = f"""{CHILD}
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-module.{dies_in} = die
+{dies_in} = die
 land(store, thing(3), thing(4))
 """
     said(child(code, tmp_path), returncode=-9)

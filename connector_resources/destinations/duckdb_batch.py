@@ -1,0 +1,274 @@
+"""One extraction on its way into its table: parsed into a temporary table, counted, committed in one transaction."""
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from connector_resources.destinations.duckdb_tables import (
+    HOUSEKEEPING,
+    RESERVED,
+    TYPES,
+    PartitionFacts,
+    columns_of,
+    count_rows,
+    facts_of,
+    listed,
+    literal,
+    make_state,
+    make_table,
+    quoted,
+    transaction,
+    write_state,
+)
+from connector_resources.errors import SchemaConflict, TooManyQuarantined
+from connector_resources.schema import Checked
+from connector_resources.streams import SNAPSHOT, Column, ColumnType, Stream, Window
+
+_READ_AS: Mapping[ColumnType, str] = {**TYPES, "decimal": "JSON", "epoch_ms": "BIGINT"}
+
+_SMALLEST_READ_BYTES = 16 << 20
+"""DuckDB's reader takes twice the largest object it is told of as a buffer, per thread, and never less than this."""
+
+
+class Batch:
+    """The rows of one extraction on their way from a spool to a table."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: str,
+        stream: Stream,
+        partitions: tuple[str, ...],
+        window: Window | None,
+        run_id: str,
+    ) -> None:
+        if reserved := [column.name for column in stream.columns if column.name.casefold() in RESERVED]:
+            raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]!r} is taken by our own.")
+        self._connection = connection
+        self._source = source
+        self._stream = stream
+        self._partitions = partitions
+        self._window = window
+        self._run_id = run_id
+        self._quarantined: list[tuple[str, str, int, str]] = []
+        self._fitting: dict[str, int] = {}
+        self._key = ", ".join(map(quoted, (*stream.primary_key, "_partition")))
+        self.table = f"{source}.{stream.name}"
+        self.left_out = 0
+        self.duplicates = 0
+        self.quarantined = 0
+
+    def stage(self, checked: Checked) -> None:
+        """Parse the checked lines into a temporary table, each row under its partition, one row a record."""
+        stream, run = self._stream, self._connection.execute
+        columns = ", ".join(
+            f"{_extracted(column, checked.exact)} AS {quoted(column.name)}" for column in stream.columns
+        )
+        run(
+            f"CREATE TEMP TABLE batch AS SELECT {columns}, _extra::JSON AS _extra, {self._partition()} AS _partition, "
+            f"_page FROM {self._lines(checked)} {self._condition()}"
+        )
+        counted = run("SELECT _partition, count(*) FROM batch GROUP BY _partition").fetchall()
+        self._fitting = {str(key): rows for key, rows in counted}
+        staged = sum(self._fitting.values())
+        keys = [self._quarantine_keys(bad) for bad in checked.quarantined]
+        self.quarantined = sum(map(bool, keys))
+        self._quarantined = [
+            (bad.record, bad.reason, bad.page, key)
+            for bad, its in zip(checked.quarantined, keys, strict=True)
+            for key in its
+        ]
+        if self._window is not None:
+            self.left_out = checked.received - self.quarantined - staged
+        if count_rows(self._connection, f"(SELECT DISTINCT {self._key} FROM batch)") != staged:
+            newest = f"{quoted(stream.cursor.column)} DESC NULLS LAST, " if stream.cursor is not None else ""
+            run("ALTER TABLE batch RENAME TO doubled")
+            run(
+                "CREATE TEMP TABLE batch AS SELECT * EXCLUDE (_line) FROM "
+                "(SELECT *, row_number() OVER () AS _line FROM doubled) QUALIFY row_number() OVER "
+                f"(PARTITION BY {self._key} ORDER BY {newest}_page DESC, _line DESC) = 1"
+            )
+            run("DROP TABLE doubled")
+            self.duplicates = staged - count_rows(self._connection, "batch")
+
+    @property
+    def first_reason(self) -> str | None:
+        """The reason and page of the first record put aside."""
+        return next((f"{reason} (page {page})" for _, reason, page, _ in self._quarantined), None)
+
+    def require_share(self, limit: float) -> None:
+        """Raise TooManyQuarantined where the bad records of any partition are more than `limit` of all it has.
+
+        By partition, for one that loses all its rows is lost however much was received for others, or for no one: an
+        API may list far more than the window. A slice whose partitions are all within the limit is so itself.
+        """
+        bad = Counter(key for *_, key in self._quarantined)
+        over = sorted(key for key, count in bad.items() if count > limit * (count + self._fitting.get(key, 0)))
+        if over:
+            worst, count = over[0], bad[over[0]]
+            reason, page = next((reason, page) for _, reason, page, key in self._quarantined if key == worst)
+            more = f" (and too many in {len(over) - 1} more partitions)" if len(over) > 1 else ""
+            raise TooManyQuarantined(
+                f"{self.table} {worst}: {count} of {count + self._fitting.get(worst, 0)} records do not fit their "
+                f"declaration; the first: {reason} (page {page}){more}. The table is as it was. Correct the "
+                "declaration of the column and run again."
+            )
+
+    def facts(self) -> dict[str, PartitionFacts]:
+        """Return what each of the partitions will hold."""
+        columns = [*(column.name for column in self._stream.columns), "_extra"]
+        cursor = self._stream.cursor.column if self._stream.cursor is not None else None
+        return facts_of(self._connection, columns, self._partitions, cursor)
+
+    def preview(self) -> list[dict[str, Any]]:
+        """Return the newest five rows of the batch."""
+        order = f"ORDER BY {quoted(self._stream.cursor.column)} DESC NULLS LAST" if self._stream.cursor else ""
+        names = [column.name for column in self._stream.columns]
+        query = f"SELECT {', '.join(map(quoted, names))} FROM batch {order} LIMIT 5"
+        return [dict(zip(names, row, strict=True)) for row in self._connection.execute(query).fetchall()]
+
+    def commit(self, where: str, facts: Mapping[str, PartitionFacts]) -> None:
+        """Write everything of the batch in one transaction."""
+        # Looked up before the transaction, which DuckDB 2 ends when a table is not there.
+        stored = columns_of(self._connection, self._source, self._stream.name)
+        has_quarantine = bool(columns_of(self._connection, self._source, f"{self._stream.name}_quarantine"))
+        with transaction(self._connection):
+            self._replace(where, stored)
+            if has_quarantine or self._quarantined:
+                self._replace_quarantine()
+            make_state(self._connection)
+            write_state(self._connection, self._source, self._stream.name, facts, self._run_id)
+
+    def _replace(self, where: str, stored: Mapping[str, str]) -> None:
+        run, stream = self._connection.execute, self._stream
+        table = f"store.{quoted(self._source)}.{quoted(stream.name)}"
+        replaced = f"_partition IN ({listed(self._partitions)})"
+        declared = {column.name: TYPES[column.type] for column in stream.columns}
+        run(f"CREATE SCHEMA IF NOT EXISTS store.{quoted(self._source)}")
+        changed = make_table(self._connection, where, table, stored, {**declared, **HOUSEKEEPING})
+        key = ", ".join(map(quoted, stream.primary_key))
+        if stream.is_partitioned:
+            run(f"CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT {key} FROM batch "
+                f"UNION SELECT DISTINCT {key} FROM {table} WHERE {replaced}")  # fmt: skip
+        run(f"DELETE FROM {table} WHERE {replaced}")
+        run(f"INSERT INTO {table} BY NAME SELECT *, true AS _is_current, now() AS _loaded_at, "
+            f"{literal(self._run_id)} AS _run_id FROM batch")  # fmt: skip
+        if stream.is_partitioned:
+            self._mark_current(table, key)
+        if changed:
+            # A view holds the columns there were when it was made, so it is made again when they change. Names in it
+            # are not qualified by a database, for the file is attached under different names by different readers.
+            view = f"{quoted(self._source)}.{quoted(stream.name + '_current')}"
+            run("USE store")
+            run(f"CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (_is_current) "
+                f"FROM {quoted(self._source)}.{quoted(stream.name)} WHERE _is_current")  # fmt: skip
+            run("USE memory")
+
+    def _mark_current(self, table: str, key: str) -> None:
+        """Set `_is_current` right for every record the batch has touched, wherever its versions lie."""
+        names = [*self._stream.primary_key, "_partition"]
+        same = " AND ".join(f"target.{quoted(name)} = wrong.{quoted(name)}" for name in names)
+        newest = f"{quoted(self._stream.cursor.column)} DESC NULLS LAST, " if self._stream.cursor is not None else ""
+        self._connection.execute(
+            f"UPDATE {table} AS target SET _is_current = NOT target._is_current FROM ("
+            f"SELECT {self._key} FROM {table} SEMI JOIN touched USING ({key}) "
+            f"QUALIFY (row_number() OVER (PARTITION BY {key} ORDER BY {newest}_partition DESC) = 1) <> _is_current"
+            f") AS wrong WHERE {same}"
+        )
+
+    def _replace_quarantine(self) -> None:
+        name = f"{self._stream.name}_quarantine"
+        table = f"store.{quoted(self._source)}.{quoted(name)}"
+        self._connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (record VARCHAR, reason VARCHAR, _page INTEGER, _partition VARCHAR, "
+            "_loaded_at TIMESTAMP WITH TIME ZONE, _run_id VARCHAR)"
+        )
+        self._connection.execute(f"DELETE FROM {table} WHERE _partition IN ({listed(self._partitions)})")
+        kinds = {"record": "VARCHAR", "reason": "VARCHAR", "_page": "INTEGER", "_partition": "VARCHAR"}
+        rows = [(*row, self._run_id) for row in self._quarantined]
+        _insert(self._connection, table, {**kinds, "_run_id": "VARCHAR"}, rows, loaded_at="_loaded_at")
+
+    def _quarantine_keys(self, bad: Any) -> tuple[str, ...]:
+        """Return the partitions a bad record belongs to; the first one where its cursor cannot be read."""
+        if bad.partitions:
+            return tuple(bad.partitions)
+        if self._window is None or bad.cursor is None:
+            return self._partitions[:1]
+        if not self._window.start <= bad.cursor < self._window.end:
+            return ()
+        return (bad.cursor.astimezone(dt.UTC).strftime("%Y-%m-%d"),)
+
+    def _lines(self, checked: Checked) -> str:
+        own = [column for column in self._stream.columns if column.parent is None]
+        given = [column for column in self._stream.columns if column.parent is not None]
+        shape = {"_page": "INTEGER", "_extra": "VARCHAR", "_record": _struct((c.name, _READ_AS[c.type]) for c in own)}
+        if checked.exact:
+            shape["_exact"] = _struct((name, "VARCHAR") for name in sorted(checked.exact))
+        if self._stream.parent is not None:
+            shape["_partitions"] = "VARCHAR[]"
+            if given:
+                shape["_parent"] = _struct({str(c.parent): _READ_AS[c.type] for c in given}.items())
+        columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in shape.items())
+        return (
+            f"read_json({literal(_as_pattern(checked.file))}, format = 'newline_delimited', columns = {{{columns}}}, "
+            "hive_partitioning = false, "
+            f"maximum_object_size = {max(_SMALLEST_READ_BYTES, checked.longest_line_bytes)})"
+        )
+
+    def _partition(self) -> str:
+        if self._stream.inherits_partitions:
+            return "unnest(_partitions)"
+        if self._window is not None and self._stream.cursor is not None:
+            return f"strftime({_extracted(self._stream.column(self._stream.cursor.column))}, '%Y-%m-%d')"
+        return literal(SNAPSHOT)
+
+    def _condition(self) -> str:
+        if self._window is None or self._stream.cursor is None:
+            return ""
+        cursor = _extracted(self._stream.column(self._stream.cursor.column))
+        start, end = (
+            f"TIMESTAMPTZ {literal(instant.isoformat())}" for instant in (self._window.start, self._window.end)
+        )
+        return f"WHERE {cursor} >= {start} AND {cursor} < {end}"
+
+
+def _extracted(column: Column, exact: Collection[str] = ()) -> str:
+    value = f"_record.{quoted(column.name)}" if column.parent is None else f"_parent.{quoted(column.parent)}"
+    if column.type == "epoch_ms":
+        return f"epoch_ms({value})::TIMESTAMPTZ"
+    if column.type == "decimal":
+        return f"CAST({value} ->> '$' AS DECIMAL(38,9))"
+    if column.name in exact:
+        return f"coalesce(CAST(_exact.{quoted(column.name)} AS JSON), {value})"
+    return value
+
+
+def _as_pattern(path: Path) -> str:
+    """Return the pattern that matches a path alone, for the store takes paths as patterns."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def _struct(fields: Any) -> str:
+    return f"STRUCT({', '.join(f'{quoted(name)} {kind}' for name, kind in fields)})"
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    kinds: Mapping[str, str],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    loaded_at: str,
+) -> None:
+    """Insert rows from Python, and the instant into `loaded_at`, in one statement; one by one is much slower."""
+    if rows:
+        values = ", ".join(f"unnest(?::{kind}[]) AS {quoted(column)}" for column, kind in kinds.items())
+        connection.execute(
+            f"INSERT INTO {table} BY NAME SELECT *, now() AS {loaded_at} FROM (SELECT {values})",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
