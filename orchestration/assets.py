@@ -14,6 +14,7 @@ from connector_resources.streams import Slice, Stream
 from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, column_schema, failure
 from orchestration.partitions import partition_keys, window, within_horizon
+from orchestration.run_config import StreamConfig
 
 _REPORT_EVERY_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 900.0
@@ -47,9 +48,9 @@ def stream_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{kind.name}_api",
     )
-    def extraction(context: dg.AssetExecutionContext) -> Extraction:
+    def extraction(context: dg.AssetExecutionContext, config: StreamConfig) -> Extraction:
         try:
-            return _extracted(context, kind, stream)
+            return _extracted(context, config, kind, stream)
         except RateLimited as error:
             context.log.warning(str(error))
             if error.wait_seconds > _LONGEST_PAUSE_SECONDS:
@@ -61,7 +62,9 @@ def stream_asset(
     return extraction
 
 
-def _extracted(context: dg.AssetExecutionContext, kind: type[Source], stream: Stream) -> Extraction:
+def _extracted(
+    context: dg.AssetExecutionContext, config: StreamConfig, kind: type[Source], stream: Stream
+) -> Extraction:
     warehouse: Warehouse = context.resources.warehouse
     connection: Connection = context.resources.connection
     source = connection.connected(getattr(context.resources, kind.name))
@@ -92,7 +95,15 @@ def _extracted(context: dg.AssetExecutionContext, kind: type[Source], stream: St
             f"{stream.name}: {spool.parents_gone} of {len(asked.parents or ())} parents are not known to the vendor "
             "any more (404); they have no rows."
         )
-    return Extraction(kind.name, stream, spool, keys, asked.window, source.statistics.since(before))
+    return Extraction(
+        kind.name,
+        stream,
+        spool,
+        keys,
+        asked.window,
+        source.statistics.since(before),
+        may_shrink=config.confirm_shrink,
+    )
 
 
 def _reporter(context: dg.AssetExecutionContext, stream: Stream) -> Callable[[Spool], None]:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What a stream's asset hands to the IO manager: a complete spool, and which partitions it replaces."""
+    """What a stream's asset hands to the IO manager: a complete spool, and which partitions it replaces.
+
+    `may_shrink` says that somebody has confirmed that a snapshot holds far less than the one before.
+    """
 
     source: str
     stream: Stream
@@ -30,6 +33,7 @@ class Extraction:
     partitions: Sequence[str]
     window: Window | None
     statistics: Statistics
+    may_shrink: bool = False
 
 
 class Warehouse(dg.ConfigurableIOManager):

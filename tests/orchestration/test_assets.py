@@ -10,6 +10,8 @@ import pytest
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.sources.drift import Drift
 from connector_resources.streams import Cursor
+from orchestration.io_manager import Extraction, Warehouse
+from orchestration.run_config import StreamConfig
 from tests.orchestration.conftest import DAYS, Fail, Project, failures, kind_of, materialized
 
 Landed = tuple[Project, dg.ExecuteInProcessResult]
@@ -217,6 +219,35 @@ def test_dagster_knows_a_replayed_snapshot_by_the_same_version(project: Project)
     assert tags[0]["dagster/data_version_is_user_provided"] == "true"
 
 
+# What a run may be told
+
+
+def test_every_stream_explains_in_the_launchpad_what_a_run_may_be_told(project: Project) -> None:
+    fields = project.asset("drift/users").op.config_schema.config_type.fields  # type: ignore[union-attr]  # a shape
+    assert set(fields) == set(StreamConfig.model_fields) == {"replay", "confirm_shrink"}
+    assert all(len(field.description or "") > 80 and not field.is_required for field in fields.values())
+
+
+def test_what_one_stream_is_told_leaves_the_others_as_they_are(project: Project) -> None:
+    told: list[Extraction] = []
+
+    class Listening(Warehouse):
+        def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+            told.append(obj)
+            obj.spool.close()
+
+    resources = {
+        **project.resources(),
+        "warehouse": Listening(database=str(project.settings.database), spools=str(project.folder)),
+    }
+    dg.materialize(
+        [project.asset("drift/users"), project.asset("drift/teams")],
+        resources=resources,
+        run_config={"ops": {"drift__users": {"config": {"confirm_shrink": True}}}},
+    )
+    assert {extraction.stream.name: extraction.may_shrink for extraction in told} == {"users": True, "teams": False}
+
+
 # What goes wrong
 
 
@@ -405,7 +436,7 @@ def test_a_step_that_gives_its_place_back_says_for_how_long(project: Project, fa
     fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "600"})
     context = dg.build_asset_context(resources=project.resources())
     with pytest.raises(dg.RetryRequested) as asked:
-        project.asset("drift/users")(context)
+        project.asset("drift/users")(context, StreamConfig())
     assert (asked.value.seconds_to_wait, asked.value.max_retries) == (600, 10)
 
 
@@ -413,7 +444,7 @@ def test_a_pause_longer_than_a_run_may_last_is_a_failure_that_says_so(project: P
     fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "31536000"})
     context = dg.build_asset_context(resources=project.resources())
     with pytest.raises(dg.Failure, match="the server asks to wait 31536000 s"):
-        project.asset("drift/users")(context)
+        project.asset("drift/users")(context, StreamConfig())
 
 
 def test_what_was_read_before_others_landed_is_not_landed_after_them(project: Project) -> None:
