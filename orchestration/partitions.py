@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import dagster as dg
 
@@ -10,7 +11,11 @@ from connector_resources.streams import SNAPSHOT, Stream, Window
 
 
 def daily(start: date) -> dg.DailyPartitionsDefinition:
-    """Return daily partitions from `start` on, each from midnight to midnight UTC; the last one is yesterday's."""
+    """Return daily partitions from `start` on, each from midnight to midnight UTC; the last one is yesterday's.
+
+    A schedule over them belongs in UTC too, as `build_schedule_from_partitioned_job` makes it: half past one in Berlin
+    is on one UTC day in winter and on another in summer, which repeats a day in spring and leaves one out in autumn.
+    """
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone="UTC")
 
 
@@ -44,6 +49,16 @@ def within_horizon(stream: Stream, keys: Sequence[str], now: datetime) -> Sequen
 
 
 def window(keys: Sequence[str]) -> Window:
-    """Return the window of consecutive daily partitions, from the first one's start to the last one's end (UTC)."""
-    first, last = (datetime.fromisoformat(key).replace(tzinfo=UTC) for key in (keys[0], keys[-1]))
-    return Window(first, last + timedelta(days=1))
+    """Return the window of consecutive daily partitions, from the first one's start to the last one's end (UTC).
+
+    Raises InvalidSlice for days that do not follow one another, which a definition that leaves days out makes of a
+    range: the window would cover days that nobody asked for.
+    """
+    days = [datetime.fromisoformat(key).replace(tzinfo=UTC) for key in keys]
+    for day, following in pairwise(days):
+        if following - day != timedelta(days=1):
+            raise InvalidSlice(
+                f"{day:%Y-%m-%d} is not followed by {following:%Y-%m-%d}, and a run reads one window of time. Nothing "
+                "was read; run the days before the gap and those after it apart."
+            )
+    return Window(days[0], days[-1] + timedelta(days=1))
