@@ -180,22 +180,27 @@ class DuckDB:
     def locked(self, *, shared: bool) -> Iterator[None]:
         """Hold the lock that all our processes take around opening and closing the file, for the time of a block.
 
-        Readers may share it. Raises DestinationBusy after `lock_timeout_seconds`.
+        Readers may share it. Whoever waits for it holds the turn, without which nobody takes it: else readers that
+        come one after another, never all gone at once, would keep a writer waiting for ever. Raises DestinationBusy
+        after `lock_timeout_seconds`.
         """
         flags = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
         wait = _Wait(self)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = Path(f"{self.path}.lock").open("ab")  # noqa: SIM115 -- closed by the `with` below
-        except OSError as error:
-            raise self._unwritable(error) from error
-        with handle:
-            while True:
-                try:
-                    portalocker.lock(handle, flags | portalocker.LockFlags.NON_BLOCKING)
-                    break
-                except portalocker.LockException:
-                    wait.once("another process of this project holds its lock")
+        with contextlib.ExitStack() as held:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                handle = held.enter_context(Path(f"{self.path}.lock").open("ab"))
+                turn = held.enter_context(Path(f"{self.path}.turn").open("ab"))
+            except OSError as error:
+                raise self._unwritable(error) from error
+            for file in (turn, handle):
+                while True:
+                    try:
+                        portalocker.lock(file, flags | portalocker.LockFlags.NON_BLOCKING)
+                        break
+                    except portalocker.LockException:
+                        wait.once("another process of this project holds its lock")
+            turn.close()
             yield
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:

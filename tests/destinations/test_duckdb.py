@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -243,6 +243,20 @@ with store._workbench() as connection, store._attached(connection, read_only=Tru
         assert numbers(replace(store, lock_timeout_seconds=0, sleep=_never)) == [1]
 
 
+def test_readers_that_come_while_a_writer_waits_let_it_go_first(store: DuckDB) -> None:
+    land(store, thing(1))
+    with ExitStack() as first_reader:
+        first_reader.enter_context(store.locked(shared=True))
+
+        def wait(_: float) -> None:
+            with pytest.raises(DestinationBusy):
+                numbers(replace(store, lock_timeout_seconds=0.02))
+            first_reader.close()
+
+        land(replace(store, sleep=wait), thing(2))
+    assert numbers(store) == [2]
+
+
 def _never(_: float) -> None:
     raise AssertionError("nobody has to wait")
 
@@ -417,7 +431,7 @@ def test_a_file_or_folder_that_is_read_only_is_named_and_stays(read_only: str) -
         store = destination(folder)
         land(store, thing(1))
         content = store.path.read_bytes()
-        for each in (folder, folder / "temporary", Path(f"{store.path}.lock")):
+        for each in (folder, folder / "temporary", Path(f"{store.path}.lock"), Path(f"{store.path}.turn")):
             each.chmod(0o777)
         if read_only == "file":
             store.path.chmod(0o444)
