@@ -15,7 +15,8 @@ ConnectorError
 │   ├── RecordsNotFound         the record path is not in the answer
 │   ├── PaginationLoop          the same request or the same body twice
 │   ├── IncompleteRead          fewer or more records than the server says there are
-│   └── TooManyQuarantined      more bad records than a partition may have
+│   ├── TooManyQuarantined      more bad records than a partition may have
+│   └── ShrunkSnapshot          a snapshot lost more rows than it may without being confirmed
 └── DestinationError          the store could not be read or written
     ├── DestinationBusy         somebody else holds the database
     ├── DestinationUnwritable   no such folder, no permission, disk full
@@ -96,6 +97,10 @@ class IncompleteRead(DataError):
 
 class TooManyQuarantined(DataError):
     """More records do not fit their declaration than a partition may have."""
+
+
+class ShrunkSnapshot(DataError):
+    """A snapshot has lost more of its rows than it may lose without a person's word."""
 
 
 class DestinationError(ConnectorError):

@@ -76,6 +76,22 @@ class Parent:
     unless_empty: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """How a stream of events says which records of other streams were deleted.
+
+    An event tells of a deletion where the column `action` holds `deleted`. Its columns `type` and `id` say which record
+    it was, `at` when. `streams` has the stream of each type; the key of such a stream is one column.
+    """
+
+    action: str
+    deleted: str
+    type: str
+    id: str
+    at: str
+    streams: Mapping[str, "Stream"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stream:
     """One kind of record of one source: one asset, one table.
@@ -83,6 +99,8 @@ class Stream:
     `primary_key` names the columns whose values tell records apart. A stream is partitioned by day when its cursor
     selects a window; a substream without such a cursor lands in the partitions of its parent; any other stream is a
     snapshot, replaced whole. A stream that is not `enabled` is there but off until the configuration turns it on.
+    `deleted_flag` names a column that is true where the vendor has deleted the record and lists it nevertheless;
+    `deletions` says what the stream tells of the deletion of other records.
     """
 
     name: str
@@ -92,6 +110,8 @@ class Stream:
     cursor: Cursor | None = None
     parent: Parent | None = None
     enabled: bool = True
+    deleted_flag: str | None = None
+    deletions: Deletions | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -102,6 +122,15 @@ class Stream:
             raise ValueError(f"{self.name}: primary key columns that are not declared: {', '.join(missing)}.")
         if self.cursor is not None and self.cursor.column not in names:
             raise ValueError(f"{self.name}: the cursor column {self.cursor.column!r} is not declared.")
+        if self.deleted_flag is not None and self.deleted_flag not in names:
+            raise ValueError(f"{self.name}: the column {self.deleted_flag!r}, which says deleted, is not declared.")
+        if (told := self.deletions) is not None:
+            if missing := [name for name in (told.action, told.type, told.id, told.at) if name not in names]:
+                raise ValueError(f"{self.name}: columns that tell of deletions and are not declared: {missing[0]}.")
+            if several := [stream.name for stream in told.streams.values() if len(stream.primary_key) != 1]:
+                raise ValueError(
+                    f"{self.name}: one id cannot name a record of {several[0]}, whose key has more columns."
+                )
         for column in self.columns:
             if column.parent is not None and (self.parent is None or column.parent not in self.parent.fields):
                 raise ValueError(f"{self.name}.{column.name}: the parent has no field {column.parent!r}.")

@@ -29,6 +29,7 @@ import duckdb
 import portalocker
 
 from connector_resources.destinations.duckdb_batch import Batch
+from connector_resources.destinations.duckdb_changes import Change
 from connector_resources.destinations.duckdb_frames import FRAME_HOUSEKEEPING, reached, restored, storable
 from connector_resources.destinations.duckdb_tables import (
     HOUSEKEEPING,
@@ -86,7 +87,13 @@ _STALE_AFTER_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What a commit did. `left_out` counts records outside the window, `duplicates` older copies of the same record."""
+    """What a commit did.
+
+    `left_out` counts records outside the window, `duplicates` older copies of the same record. `changes` says how each
+    partition differs from what it held before. `deleted` counts the records of the stream that were found to be
+    deleted, `deleted_elsewhere` those of other streams that this one told of. `first_seen` says of each undeclared
+    field when it was seen first, None for now.
+    """
 
     table: str
     partitions: Mapping[str, PartitionFacts]
@@ -97,6 +104,10 @@ class Landed:
     first_reason: str | None
     undeclared: Sequence[Undeclared]
     preview: Sequence[Mapping[str, Any]]
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    deleted: int = 0
+    deleted_elsewhere: Mapping[str, int] = field(default_factory=dict)
+    first_seen: Mapping[str, dt.datetime | None] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -115,7 +126,7 @@ class DuckDB:
 
     `memory_limit` bounds what a load takes, the rest goes to `temporary_folder`. `lock_timeout_seconds` is how long
     to wait for other processes. An extraction where any partition has more than `max_quarantined_share` of its records
-    quarantined is not committed.
+    quarantined is not committed, nor is a snapshot that has lost more than `max_shrunk_share` of its rows, or all.
     """
 
     path: Path
@@ -123,6 +134,7 @@ class DuckDB:
     memory_limit: str = MEMORY_LIMIT
     lock_timeout_seconds: float = 600.0
     max_quarantined_share: float = 0.1
+    max_shrunk_share: float = 0.5
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
@@ -266,13 +278,14 @@ class DuckDB:
         partitions: Sequence[str],
         window: Window | None,
         run_id: str,
+        may_shrink: bool = False,
     ) -> Landed:
         """Replace `partitions` of a stream's table by the rows of a spool, in one transaction.
 
-        A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out.
-        Raises IncompleteRead, TooManyQuarantined, MalformedPage, InvalidSlice (a row of another partition),
-        SchemaConflict, DestinationBusy or DestinationUnwritable; the table is then as it was, and the spool is kept
-        for the next run.
+        A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out. With
+        `may_shrink` a snapshot may lose any number of rows. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot,
+        MalformedPage, InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or
+        DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
         """
         where = f"{source}.{stream.name} {named(partitions)}"
         if not spool.is_complete:
@@ -280,7 +293,7 @@ class DuckDB:
                 f"{where}: the extraction has not come to its end. Run it again; it goes on from there."
             )
         with self._refusals_named(where), self._workbench() as connection:
-            batch = Batch(connection, source, stream, tuple(partitions), window, run_id)
+            batch = Batch(connection, source, stream, tuple(partitions), window, run_id, spool.started_at)
             try:
                 checked = self._checked(spool, stream, one_by_one=False)
                 batch.stage(checked)
@@ -297,7 +310,8 @@ class DuckDB:
             facts = batch.facts()
             preview = batch.preview()
             with self._attached(connection, read_only=False):
-                batch.commit(where, facts)
+                undeclared = tuple(checked.undeclared.values())
+                batch.commit(where, facts, undeclared, max_shrunk_share=None if may_shrink else self.max_shrunk_share)
         return Landed(
             batch.table,
             facts,
@@ -306,8 +320,12 @@ class DuckDB:
             batch.duplicates,
             batch.quarantined,
             batch.first_reason,
-            tuple(checked.undeclared.values()),
+            undeclared,
             preview,
+            batch.changes,
+            batch.deleted,
+            batch.deleted_elsewhere,
+            batch.first_seen,
         )
 
     def _checked(self, spool: Spool, stream: Stream, *, one_by_one: bool) -> Checked:

@@ -9,6 +9,8 @@ from typing import Any
 
 import duckdb
 
+from connector_resources.destinations.duckdb_changes import Change, changes
+from connector_resources.destinations.duckdb_current import CurrentRows
 from connector_resources.destinations.duckdb_tables import (
     HOUSEKEEPING,
     RESERVED,
@@ -16,7 +18,9 @@ from connector_resources.destinations.duckdb_tables import (
     PartitionFacts,
     columns_of,
     count_rows,
+    described,
     facts_of,
+    is_table,
     listed,
     literal,
     make_state,
@@ -25,14 +29,19 @@ from connector_resources.destinations.duckdb_tables import (
     transaction,
     write_state,
 )
-from connector_resources.errors import SchemaConflict, TooManyQuarantined
-from connector_resources.schema import Checked
+from connector_resources.errors import SchemaConflict, ShrunkSnapshot, TooManyQuarantined
+from connector_resources.schema import Checked, Undeclared
 from connector_resources.streams import SNAPSHOT, Column, ColumnType, Stream, Window
 
 _READ_AS: Mapping[ColumnType, str] = {**TYPES, "decimal": "JSON", "epoch_ms": "BIGINT"}
 
 _SMALLEST_READ_BYTES = 16 << 20
 """DuckDB's reader takes twice the largest object it is told of as a buffer, per thread, and never less than this."""
+
+_CURRENT = (
+    "The newest version of each record of {0}. Records that are known to be deleted are left out; {0}_deleted, where "
+    "there is one, lists them."
+)
 
 
 class Batch:
@@ -46,6 +55,7 @@ class Batch:
         partitions: tuple[str, ...],
         window: Window | None,
         run_id: str,
+        begun_at: float,
     ) -> None:
         if reserved := [column.name for column in stream.columns if column.name.casefold() in RESERVED]:
             raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]!r} is taken by our own.")
@@ -55,6 +65,7 @@ class Batch:
         self._partitions = partitions
         self._window = window
         self._run_id = run_id
+        self._begun_at = begun_at
         self._quarantined: list[tuple[str, str, int, str]] = []
         self._fitting: dict[str, int] = {}
         self._key = ", ".join(map(quoted, (*stream.primary_key, "_partition")))
@@ -62,6 +73,10 @@ class Batch:
         self.left_out = 0
         self.duplicates = 0
         self.quarantined = 0
+        self.changes: Mapping[str, Change] = {}
+        self.deleted = 0
+        self.deleted_elsewhere: dict[str, int] = {}
+        self.first_seen: dict[str, dt.datetime | None] = {}
 
     def stage(self, checked: Checked) -> None:
         """Parse the checked lines into a temporary table, each row under its partition, one row a record."""
@@ -132,34 +147,88 @@ class Batch:
         query = f"SELECT {', '.join(map(quoted, names))} FROM batch {order} LIMIT 5"
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(query).fetchall()]
 
-    def commit(self, where: str, facts: Mapping[str, PartitionFacts]) -> None:
-        """Write everything of the batch in one transaction."""
+    def commit(
+        self,
+        where: str,
+        facts: Mapping[str, PartitionFacts],
+        undeclared: Sequence[Undeclared],
+        *,
+        max_shrunk_share: float | None,
+    ) -> None:
+        """Write everything of the batch in one transaction.
+
+        Raises ShrunkSnapshot, before it, for a snapshot that lost more than `max_shrunk_share` of its rows, or all.
+        """
+        connection, source, stream = self._connection, self._source, self._stream
         # Looked up before the transaction, which DuckDB 2 ends when a table is not there.
-        stored = columns_of(self._connection, self._source, self._stream.name)
-        has_quarantine = bool(columns_of(self._connection, self._source, f"{self._stream.name}_quarantine"))
-        with transaction(self._connection):
-            self._replace(where, stored)
+        stored = columns_of(connection, source, stream.name)
+        if stored and not stream.is_partitioned and max_shrunk_share is not None:
+            self._require_size(where, max_shrunk_share)
+        has_quarantine = bool(columns_of(connection, source, f"{stream.name}_quarantine"))
+        current = CurrentRows(connection, source, stream, self._run_id)
+        told_of = self._told_of()
+        with transaction(connection):
+            make_state(connection)
+            self._replace(where, stored, facts, current)
             if has_quarantine or self._quarantined:
                 self._replace_quarantine()
-            make_state(self._connection)
-            write_state(self._connection, self._source, self._stream.name, facts, self._run_id)
+            if stream.deletions is not None:
+                for other, types in told_of:
+                    other.bury_told(self.table, stream.deletions, types, self._partitions)
+            write_state(connection, source, stream.name, facts, self._run_id, self._extracted_at)
+            self._note_fields(undeclared)
+        self.deleted = current.deleted
+        self.deleted_elsewhere = {other.name: other.deleted for other, _ in told_of if other.deleted}
 
-    def _replace(self, where: str, stored: Mapping[str, str]) -> None:
+    def _require_size(self, where: str, max_shrunk_share: float) -> None:
+        before = count_rows(self._connection, f"store.{quoted(self._source)}.{quoted(self._stream.name)}")
+        after = count_rows(self._connection, "batch") + self.quarantined
+        if before and (not after or after < before * (1 - max_shrunk_share)):
+            raise ShrunkSnapshot(
+                f"{where}: the snapshot has {after} records, and there were {before}. All gone, or more than "
+                f"{max_shrunk_share:.0%}, is more likely a credential that sees less, or a fault of the API. The table "
+                "is as it was. If the records are really gone, run it again with `confirm_shrink: true` in its run "
+                "config."
+            )
+
+    def _told_of(self) -> list[tuple[CurrentRows, list[str]]]:
+        """Return the streams whose deletions this one tells of, and by which names."""
+        if self._stream.deletions is None:
+            return []
+        types: dict[str, tuple[Stream, list[str]]] = {}
+        for kind, stream in self._stream.deletions.streams.items():
+            types.setdefault(stream.name, (stream, []))[1].append(kind)
+        return [
+            (CurrentRows(self._connection, self._source, stream, self._run_id), kinds)
+            for stream, kinds in types.values()
+        ]
+
+    @property
+    def _extracted_at(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self._begun_at, dt.UTC)
+
+    def _replace(
+        self, where: str, stored: Mapping[str, str], facts: Mapping[str, PartitionFacts], current: CurrentRows
+    ) -> None:
         run, stream = self._connection.execute, self._stream
         table = f"store.{quoted(self._source)}.{quoted(stream.name)}"
         replaced = f"_partition IN ({listed(self._partitions)})"
         declared = {column.name: TYPES[column.type] for column in stream.columns}
         run(f"CREATE SCHEMA IF NOT EXISTS store.{quoted(self._source)}")
         changed = make_table(self._connection, where, table, stored, {**declared, **HOUSEKEEPING})
-        key = ", ".join(map(quoted, stream.primary_key))
-        if stream.is_partitioned:
-            run(f"CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT {key} FROM batch "
-                f"UNION SELECT DISTINCT {key} FROM {table} WHERE {replaced}")  # fmt: skip
+        compared = {
+            name: kind
+            for name, kind in (described(self._connection, table) if changed else stored).items()
+            if name.casefold() in {column.casefold() for column in (*declared, "_extra")}
+        }
+        self.changes = changes(self._connection, self._source, stream.name, stream.primary_key, compared, facts)
+        current.remember_touched(self._partitions)
+        if stored and not stream.is_partitioned:
+            current.bury_missing(SNAPSHOT, self._begun_at, [record for record, *_ in self._quarantined])
         run(f"DELETE FROM {table} WHERE {replaced}")
         run(f"INSERT INTO {table} BY NAME SELECT *, true AS _is_current, now() AS _loaded_at, "
             f"{literal(self._run_id)} AS _run_id FROM batch")  # fmt: skip
-        if stream.is_partitioned:
-            self._mark_current(table, key)
+        current.mark(self._begun_at)
         if changed:
             # A view holds the columns there were when it was made, so it is made again when they change. Names in it
             # are not qualified by a database, for the file is attached under different names by different readers.
@@ -167,19 +236,25 @@ class Batch:
             run("USE store")
             run(f"CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (_is_current) "
                 f"FROM {quoted(self._source)}.{quoted(stream.name)} WHERE _is_current")  # fmt: skip
+            run(f"COMMENT ON VIEW {view} IS {literal(_CURRENT.format(stream.name))}")
             run("USE memory")
 
-    def _mark_current(self, table: str, key: str) -> None:
-        """Set `_is_current` right for every record the batch has touched, wherever its versions lie."""
-        names = [*self._stream.primary_key, "_partition"]
-        same = " AND ".join(f"target.{quoted(name)} = wrong.{quoted(name)}" for name in names)
-        newest = f"{quoted(self._stream.cursor.column)} DESC NULLS LAST, " if self._stream.cursor is not None else ""
-        self._connection.execute(
-            f"UPDATE {table} AS target SET _is_current = NOT target._is_current FROM ("
-            f"SELECT {self._key} FROM {table} SEMI JOIN touched USING ({key}) "
-            f"QUALIFY (row_number() OVER (PARTITION BY {key} ORDER BY {newest}_partition DESC) = 1) <> _is_current"
-            f") AS wrong WHERE {same}"
-        )
+    def _note_fields(self, undeclared: Sequence[Undeclared]) -> None:
+        """Note when a field nobody declared was seen first, and find out for those that were seen before."""
+        if not undeclared:
+            return
+        run, paths = self._connection.execute, [f"$.{field.name}" for field in undeclared]
+        about = f"{is_table(self._source, self._stream.name)} AND path IN ({listed(paths)})"
+        seen = dict(run(f"SELECT path, first_seen FROM store._fields WHERE {about}").fetchall())
+        self.first_seen = {field.name: seen.get(path) for field, path in zip(undeclared, paths, strict=True)}
+        new = [
+            f"({literal(self._source)}, {literal(self._stream.name)}, {literal(path)}, {literal(field.type)}, "
+            f"TIMESTAMPTZ {literal(self._extracted_at.isoformat())}, {literal(self._run_id)})"
+            for field, path in zip(undeclared, paths, strict=True)
+            if path not in seen
+        ]
+        if new:
+            run(f"INSERT INTO store._fields VALUES {', '.join(new)}")
 
     def _replace_quarantine(self) -> None:
         name = f"{self._stream.name}_quarantine"

@@ -202,27 +202,38 @@ def make_state(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS store._state (schema VARCHAR, name VARCHAR, partition VARCHAR, rows BIGINT, "
         "data_version VARCHAR, first_cursor TIMESTAMPTZ, last_cursor TIMESTAMPTZ, run_id VARCHAR, "
-        "loaded_at TIMESTAMPTZ)"
+        "loaded_at TIMESTAMPTZ, extracted_at TIMESTAMPTZ)"
+    )
+    connection.execute("ALTER TABLE store._state ADD COLUMN IF NOT EXISTS extracted_at TIMESTAMPTZ")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS store._fields (schema VARCHAR, name VARCHAR, path VARCHAR, type VARCHAR, "
+        "first_seen TIMESTAMPTZ, run_id VARCHAR)"
     )
     connection.execute("CREATE TABLE IF NOT EXISTS store._frames (schema VARCHAR, name VARCHAR, dtypes VARCHAR)")
 
 
 def write_state(
-    connection: duckdb.DuckDBPyConnection, schema: str, name: str, facts: Mapping[str, PartitionFacts], run_id: str
+    connection: duckdb.DuckDBPyConnection,
+    schema: str,
+    name: str,
+    facts: Mapping[str, PartitionFacts],
+    run_id: str,
+    extracted_at: dt.datetime | None = None,
 ) -> None:
-    """Replace the state of the partitions in `facts`."""
+    """Replace the state of the partitions in `facts`; `extracted_at` is when their reading was begun."""
     # Literals, for the first statement with a parameter makes DuckDB 1.5 import pandas, which takes 0.3 s.
     connection.execute(
         f"DELETE FROM store._state WHERE {is_table(schema, name)} AND partition IN ({listed(tuple(facts))})"
     )
     rows = ", ".join(
         f"({literal(schema)}, {literal(name)}, {literal(key)}, {fact.rows}, {literal(fact.data_version)}, "
-        f"{_instant(fact.first_cursor)}, {_instant(fact.last_cursor)}, {literal(run_id)}, now())"
+        f"{_instant(fact.first_cursor)}, {_instant(fact.last_cursor)}, {literal(run_id)}, now(), "
+        f"{_instant(extracted_at)})"
         for key, fact in facts.items()
     )
     connection.execute(
         "INSERT INTO store._state (schema, name, partition, rows, data_version, first_cursor, last_cursor, run_id, "
-        f"loaded_at) VALUES {rows}"
+        f"loaded_at, extracted_at) VALUES {rows}"
     )
 
 

@@ -16,7 +16,8 @@ How fresh and how complete a read is:
 - The API holds the newest version of a record only. A day of the past, read today, has the records whose last change
   was on that day.
 - Deletes are hard: the record is gone from its list. `audits` with the action `destroy` name what went, by type and
-  id, for twelve months; `deletions` name it without its id, for 7 to 30 days.
+  id, for twelve months; its streams leave those records out of `_current`. `deletions` name them without the id, for 7
+  to 30 days, so no record can be told by them.
 - Whether a vote, a comment or a requirement changes its parent's `updated_at` is not documented. Votes and internal
   comments come from lists of their own. Substreams of daily streams (requirements, idea_comments,
   idea_subscriptions, …) are read under the parents of the day asked for: what was added to an older parent without
@@ -50,7 +51,7 @@ from connector_resources.http.paginators import PageNumber
 from connector_resources.http.rate_limit import RateLimit
 from connector_resources.http.stream import HttpStream, bound, open_answer
 from connector_resources.resource import HttpSource, setting
-from connector_resources.streams import Column, Cursor, Page, Parent, ParentRow, Slice, Stream
+from connector_resources.streams import Column, Cursor, Deletions, Page, Parent, ParentRow, Slice, Stream
 
 PAGES = PageNumber(size=200, total_pages="pagination.total_pages", total_records="pagination.total_records")
 UNCOUNTED_PAGES = PageNumber(size=200)
@@ -1007,6 +1008,30 @@ audits = HttpStream(
         until="created_before",
         lookback=timedelta(minutes=1),
         horizon=timedelta(days=365),
+    ),
+    deletions=Deletions(
+        action="audit_action",
+        deleted="destroy",
+        type="auditable_type",
+        id="auditable_id",
+        at="created_at",
+        streams={
+            "Competitor": competitors,
+            "CreativeBrief": creative_briefs,
+            "Epic": epics,
+            "Feature": features,
+            "Ideas::Idea": ideas,
+            "Initiative": initiatives,
+            "KeyResult": key_results,
+            "Page": pages,
+            "Persona": personas,
+            "Project": products,
+            "Release": releases,
+            "ReleasePhase": release_phases,
+            "Requirement": requirements,
+            "StrategicImperative": goals,
+            "Task": tasks,
+        },
     ),
     columns=(
         Column("id", "string", "Tells the change from all others; later changes have higher numbers."),

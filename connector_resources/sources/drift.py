@@ -144,6 +144,7 @@ teams = DriftStream(
 accounts = DriftStream(
     name="accounts",
     description="Companies, one per domain (paid plans). Deleted ones are not listed.",
+    deleted_flag="deleted",
     path="/accounts",
     records="data.accounts",
     # 65 is the most the newer reference allows.

@@ -78,7 +78,7 @@ LAND_SPOOLED = """
     ("dies_in", "numbers_after"),
     [
         ("duckdb_batch.make_table", [1, 2]),
-        ("duckdb_batch.Batch._mark_current", [1, 2]),
+        ("duckdb_batch.CurrentRows.mark", [1, 2]),
         ("duckdb_batch.make_state", [1, 2]),
         ("duckdb_batch.write_state", [1, 2]),
         ("module._detach", [3, 4]),
