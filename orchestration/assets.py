@@ -127,4 +127,7 @@ def _description(stream: Stream) -> str:
     else:
         landing = "A snapshot, replaced whole."
     key = ", ".join(f"`{name}`" for name in stream.primary_key)
-    return f"{stream.description}\n\n{landing} Key: {key}. The newest version of each record: `{stream.name}_current`."
+    return (
+        f"{stream.description}\n\n{landing} Key: {key}. The newest version of each record, without those known to be "
+        f"deleted: `{stream.name}_current`; those that are, where there are any: `{stream.name}_deleted`."
+    )

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB, Landed
+from connector_resources.destinations.duckdb_changes import Change
 from connector_resources.destinations.duckdb_tables import TYPES, PartitionFacts, combined_version
 from connector_resources.errors import ConnectorError, SchemaConflict
 from connector_resources.http.client import Statistics
@@ -50,6 +52,13 @@ class Warehouse(dg.ConfigurableIOManager):
     max_quarantined_share: float = Field(
         default=0.1, ge=0, le=1, description="A partition with a larger share of bad records is not committed."
     )
+    max_shrunk_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A snapshot that loses a larger share of its rows, or all of them, is not committed unless the run "
+        "says confirm_shrink.",
+    )
     keep_spools_days: float = Field(default=7.0, description="How long landed extractions are kept for a replay.")
     keep_spools_bytes: int = Field(default=2_000_000_000, description="How much disk landed extractions may take.")
 
@@ -62,6 +71,7 @@ class Warehouse(dg.ConfigurableIOManager):
             memory_limit=self.memory_limit,
             lock_timeout_seconds=self.lock_timeout_seconds,
             max_quarantined_share=self.max_quarantined_share,
+            max_shrunk_share=self.max_shrunk_share,
         )
 
     @property
@@ -108,6 +118,7 @@ class Warehouse(dg.ConfigurableIOManager):
                 partitions=extraction.partitions,
                 window=extraction.window,
                 run_id=context.run_id,
+                may_shrink=extraction.may_shrink,
             )
             spool.mark_committed()
         finally:
@@ -121,21 +132,26 @@ class Warehouse(dg.ConfigurableIOManager):
             f"{landed.table}: {_counted(landed.rows, 'row')} in {where} from {_counted(len(spool.marks), 'page')}"
         )
         for undeclared in landed.undeclared:
-            context.log.warning(
-                f"{landed.table}: a field nobody declared, $.{undeclared.name} ({undeclared.type}), in "
-                f"{undeclared.records} records from page {undeclared.first_page} on. It is kept in _extra."
-            )
+            if landed.first_seen.get(undeclared.name) is None:  # told once, when it is new
+                context.log.warning(
+                    f"{landed.table}: a new field that nobody declared, $.{undeclared.name} ({undeclared.type}), in "
+                    f"{undeclared.records} records from page {undeclared.first_page} on. It is kept in _extra."
+                )
         if landed.quarantined:
             context.log.warning(
                 f"{landed.table}: {landed.quarantined} records do not fit and are in {landed.table}_quarantine; "
                 f"the first: {landed.first_reason}."
             )
+        told = {landed.table: landed.deleted, **landed.deleted_elsewhere}
+        if any(told.values()):
+            marked = ", ".join(f"{_counted(count, 'record')} of {table}" for table, count in told.items() if count)
+            context.log.info(f"Found to be deleted, and no longer current: {marked}.")
         context.add_output_metadata({**_stream_metadata(extraction, landed), **self._place(landed.table)})
         wide = {
             "dagster/column_schema": column_schema(stream),
             "preview": dg.MetadataValue.md(_markdown(landed.preview, _readable_first(stream))),
         }
-        _add_facts(context, landed.partitions, landed.data_version, wide)
+        _add_facts(context, landed.partitions, landed.data_version, wide, landed.changes)
 
     def _write_frame(self, context: dg.OutputContext, frame: Any) -> None:
         import pandas as pd
@@ -220,7 +236,10 @@ def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
         "records_outside_the_window": landed.left_out,
         "older_copies_left_out": landed.duplicates,
         "quarantined": landed.quarantined,
-        "undeclared_fields": ", ".join(field.name for field in landed.undeclared) or "none",
+        "undeclared_fields": _undeclared(landed),
+        "records_deleted": landed.deleted,
+        "deleted_elsewhere": ", ".join(f"{table} {count}" for table, count in landed.deleted_elsewhere.items())
+        or "none",
         "pages": len(spool.marks),
         "pages_resumed": spool.resumed_pages,
         "parents_gone": spool.parents_gone,
@@ -232,7 +251,11 @@ def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
 
 
 def _add_facts(
-    context: dg.OutputContext, facts: Mapping[str, PartitionFacts], version: str, wide: Mapping[str, Any]
+    context: dg.OutputContext,
+    facts: Mapping[str, PartitionFacts],
+    version: str,
+    wide: Mapping[str, Any],
+    changes: Mapping[str, Change] = MappingProxyType({}),
 ) -> None:
     """Say what each partition holds, and which version of the data this is.
 
@@ -240,25 +263,44 @@ def _add_facts(
     """
     context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
     if not context.has_asset_partitions:
-        context.add_output_metadata({**wide, "dagster/row_count": facts[SNAPSHOT].rows, **_held(facts[SNAPSHOT])})
+        held = {"dagster/row_count": facts[SNAPSHOT].rows, **_held(facts[SNAPSHOT], changes.get(SNAPSHOT))}
+        context.add_output_metadata({**wide, **held})
         return
     for key in context.asset_partition_keys:
         about: dict[str, Any] = dict(wide) if key == context.asset_partition_keys[-1] else {}
         if key in facts:
-            about |= {"dagster/partition_row_count": facts[key].rows, **_held(facts[key])}
+            about |= {"dagster/partition_row_count": facts[key].rows, **_held(facts[key], changes.get(key))}
         else:
             about["left_as_it_was"] = "older than what the API lists"
         context.step_context.add_asset_metadata(about, asset_key=context.asset_key, partition_key=key)
 
 
-def _held(facts: PartitionFacts) -> dict[str, Any]:
-    """Return what one partition holds."""
+def _held(facts: PartitionFacts, change: Change | None) -> dict[str, Any]:
+    """Return what one partition holds, and how that differs from what it held before."""
     held: dict[str, Any] = {"rows": facts.rows, "data_version": facts.data_version}
+    if change is not None:
+        held |= {"rows_added": change.added, "rows_changed": change.changed, "rows_removed": change.removed}
+        if change.columns:
+            most = list(change.columns.items())[:_MOST_CHANGED_COLUMNS]
+            held["most_changed_columns"] = ", ".join(f"{column} ({count:,})" for column, count in most)
     if facts.first_cursor is not None and facts.last_cursor is not None:
         held["cursor_range"] = f"{facts.first_cursor.isoformat()} … {facts.last_cursor.isoformat()}"
     return held
 
 
+def _undeclared(landed: Landed) -> dg.MetadataValue[Any]:
+    """Return the fields nobody declared: where they are, of which type, and since when they are there."""
+    if not landed.undeclared:
+        return dg.MetadataValue.text("none")
+    lines = ["| path | type | records | first seen (UTC) |", "| --- | --- | --- | --- |"]
+    for each in landed.undeclared:
+        first = landed.first_seen.get(each.name)
+        since = "in this run" if first is None else f"{first:%Y-%m-%d %H:%M}"
+        lines.append(f"| {_cell('$.' + each.name)} | {each.type} | {each.records:,} | {since} |")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+_MOST_CHANGED_COLUMNS = 5
 _PREVIEW_COLUMNS = 8
 _PREVIEW_CHARACTERS = 60
 
