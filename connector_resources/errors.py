@@ -5,7 +5,8 @@ ConnectorError
 │   ├── MissingCredential       the message names the environment variable
 │   ├── UnknownStream           the message lists the streams there are
 │   ├── StreamNotPartitioned    a window was asked of a stream that is read whole
-│   └── InvalidSlice            the dates asked for make no window
+│   ├── InvalidSlice            the dates asked for make no window
+│   └── NotReplayable           nothing on disk can be landed again for what was asked
 ├── RequestError              the API did not answer as needed
 │   ├── RequestRejected         final: the same request would be refused again
 │   └── RequestRetryable        all tries are spent: run it again later
@@ -49,6 +50,10 @@ class StreamNotPartitioned(ConfigurationError):
 
 class InvalidSlice(ConfigurationError):
     """The instants asked for make no window."""
+
+
+class NotReplayable(ConfigurationError):
+    """Nothing that is on disk may be landed again: it is not there, or older than what has been landed since."""
 
 
 class RequestError(ConnectorError):

@@ -7,7 +7,7 @@ graph loads with an empty environment, and what is missing is complained about w
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
@@ -15,20 +15,31 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from connector_resources.errors import IncompleteRead, MissingCredential, StreamNotPartitioned, UnknownStream
+from connector_resources.errors import (
+    IncompleteRead,
+    MissingCredential,
+    PaginationLoop,
+    RequestRejected,
+    StreamNotPartitioned,
+    UnknownStream,
+)
 from connector_resources.http.authenticators import Authenticator
 from connector_resources.http.client import Client, Statistics
 from connector_resources.http.messages import Answer, Request, Response
 from connector_resources.http.rate_limit import RateLimit, RateLimiter
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
-from connector_resources.spool import Spool, SpoolKey, open_spool
+from connector_resources.spool import Reason, Spool, SpoolKey, StartedOver, open_spool
 from connector_resources.streams import Page, ParentRow, Slice, Stream
 
 logger = logging.getLogger(__name__)
 
 _REREADS = 2
 """How often a list that changed while it was read is read from the start again before that is an error."""
+
+
+_TOKEN_REFUSED_STATUSES = (400, 404, 410, 422)
+"""How APIs answer to a page token that has expired; in a reading from the start these are final."""
 
 
 def setting(description: str, *, variable: str, default: Any = "", secret: bool = False) -> Any:
@@ -38,6 +49,10 @@ def setting(description: str, *, variable: str, default: Any = "", secret: bool 
         description=f"{description} Environment: {variable}.",
         json_schema_extra={"variable": variable, "dagster__is_secret": secret},
     )
+
+
+def _log_started_over(told: StartedOver) -> None:
+    logger.warning("%s", told)
 
 
 class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's base is generic over what it creates
@@ -98,36 +113,56 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         spools: Path,
         progress: Callable[[Spool], None] = lambda spool: None,
         *,
-        not_before: Callable[[], float] = lambda: 0.0,
+        partitions: Sequence[str] = (),
+        not_before: Callable[[Collection[str]], float] = lambda runs: 0.0,
+        started_over: Callable[[StartedOver], None] = _log_started_over,
     ) -> Spool:
         """Read `slice` into a spool below `spools` and return it, complete.
 
         What an earlier, interrupted extraction of the same slice has on disk is not asked for again, unless it was
-        begun before `not_before()` (seconds since the epoch). `progress` is called after each page.
+        begun before `not_before(runs)`, or the API refuses its page token: see `open_spool`, which also says what
+        `partitions` and `started_over` are. `progress` is called after each page.
         """
         _require_matching(self.name, stream, slice)
-        for attempt in range(_REREADS + 1):
-            key = SpoolKey.of(f"{self.account} {self._options()}", self.name, stream, slice)
-            spool = open_spool(spools, key, not_before=not_before)
-            try:
-                with spool.writing() as writer:
+        key = SpoolKey.of(self.account, self.name, stream, slice, self._options())
+        rereads, is_fresh = 0, False
+        while True:
+            spool = open_spool(spools, key, partitions=partitions, not_before=not_before, started_over=started_over)
+            resumed_pages = spool.resumed_pages
+            with spool.writing() as writer:
+                try:
                     if not spool.is_complete:
                         for page in self.read(stream, slice, spool.token):
                             writer.append(page)
                             progress(spool)
                         writer.finish()
-                return spool
-            except IncompleteRead as error:
-                spool.discard()
-                if attempt == _REREADS:
-                    raise
-                logger.warning("%s", error)
-        raise AssertionError("the loop returns or raises")
+                    return spool
+                except IncompleteRead as error:
+                    spool.discard()
+                    rereads += 1
+                    if rereads > _REREADS:
+                        raise
+                    reason, detail = Reason.LIST_CHANGED, str(error)
+                except (RequestRejected, PaginationLoop) as error:
+                    is_first_request = resumed_pages and len(spool.marks) == resumed_pages
+                    if is_fresh or not is_first_request or not _is_refused_token(error):
+                        raise
+                    spool.discard()
+                    is_fresh = True
+                    reason, detail = Reason.TOKEN_REFUSED, str(error)
+            started_over(StartedOver(stream.name, len(spool.marks), reason, detail))
 
     def _options(self) -> str:
         """Return a short digest of all settings: what is read under others, another key's view say, is not resumed."""
         options = {name: getattr(self, name) for name in type(self).model_fields}
         return hashlib.blake2b(repr(sorted(options.items())).encode(), digest_size=6).hexdigest()
+
+
+def _is_refused_token(error: Exception) -> bool:
+    """Whether an error that is the answer to the first request of a reading taken up again may be its token's fault."""
+    return isinstance(error, PaginationLoop) or (
+        isinstance(error, RequestRejected) and error.status in _TOKEN_REFUSED_STATUSES
+    )
 
 
 def _require_matching(source_name: str, stream: Stream, slice: Slice) -> None:

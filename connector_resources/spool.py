@@ -6,10 +6,17 @@ A spool is a folder of three files:
     pages.ndjson    one line a record: {"_page":3,"_partitions":["2026-03-01"],"_parent":{"goal_id":"7"},"_record":{…}}
     index.ndjson    one line a page: number, records, end of the page in pages.ndjson, its checksum, the next token
 
+Beside them may lie
+
+    landed_by               the runs that set out to land it, one line each, written before they do
+    committed               an empty file: what is here is in the destination
+    refused                 an empty file: what is here was complete and could not be landed; the API is read anew
+
 A page counts once its line in the index is whole: the index is written after the page's records, and what lies
 behind the last page of the index is cut off when reading goes on. A folder belongs to one process at a time (a lock
 on `lock`, held until the folder is gone where it is removed), and is only taken up again by the same reading: same
-account, stream, slice and declaration.
+account, settings, stream, slice and declaration. Whoever takes up nothing although something is there is told why. A
+complete spool can be replayed: landed again, under the declaration of today, until it is removed.
 """
 
 import hashlib
@@ -19,19 +26,23 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 import msgspec
 import portalocker
 
-from connector_resources.errors import DataError, DestinationUnwritable
-from connector_resources.streams import Page, Slice, Stream
+from connector_resources.errors import DataError, DestinationBusy, DestinationUnwritable
+from connector_resources.streams import SNAPSHOT, Page, Slice, Stream
 
 _REMOVED = ".removed-"
+_SETTLED = ("committed", "refused")
+"""The states in which a spool is never gone on with."""
 _SYNC_EVERY_SECONDS = 1.0
 _RESUME_WITHIN_SECONDS = 6 * 3600.0
 """An interrupted reading older than this starts over: its first pages would be older than its last by that much."""
@@ -39,38 +50,64 @@ _RESUME_WITHIN_SECONDS = 6 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SpoolKey:
-    """What a spool holds the answer to; a spool is only ever resumed by an equal key."""
+    """What a spool holds the answer to; a spool is only ever resumed by an equal key.
+
+    `settings` is a digest of what the source was set to, for what is read may depend on it.
+    """
 
     account: str
     source: str
     stream: str
     slice: str
     declaration: str
+    settings: str = ""
 
     @classmethod
-    def of(cls, account: str, source: str, stream: Stream, slice: Slice) -> Self:
+    def of(cls, account: str, source: str, stream: Stream, slice: Slice, settings: str = "") -> Self:
         """Return the key of reading `slice` of `stream`; parents count by their digest."""
         window = "" if slice.window is None else f"{slice.window.start.isoformat()}/{slice.window.end.isoformat()}"
         parents = ""
         if slice.parents is not None:
             rows = msgspec.json.encode([(dict(parent.fields), parent.partitions) for parent in slice.parents])
             parents = f"{len(slice.parents)} parents {hashlib.blake2b(rows, digest_size=16).hexdigest()}"
-        return cls(account, source, stream.name, f"{window} {parents}".strip() or "whole", stream.declaration_hash)
+        asked = f"{window} {parents}".strip() or "whole"
+        return cls(account, source, stream.name, asked, stream.declaration_hash, settings)
 
     @property
     def folder_name(self) -> str:
         """A short name for the folder, the same in every process."""
-        text = "\0".join((self.account, self.source, self.stream, self.slice, self.declaration))
+        text = "\0".join((self.account, self.source, self.stream, self.slice, self.declaration, self.settings))
+        return f"{self.stream_prefix}.{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+    @property
+    def stream_prefix(self) -> str:
+        """What the names of all folders of this stream begin with; another stream's may too."""
         source, stream = (re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:60] for name in (self.source, self.stream))
-        return f"{source}.{stream}.{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+        return f"{source}.{stream}"
 
 
 class _Manifest(msgspec.Struct, frozen=True):
-    """What is in manifest.json; `pages` is None until the last page is there."""
+    """What is in manifest.json; `pages` is None until the last page is there.
+
+    `partitions` are those the reading was for. Manifests of before they were noted have none.
+    """
 
     key: SpoolKey
     pages: int | None
     started_at: float
+    partitions: tuple[str, ...] = ()
+
+    def has_all(self, marks: Sequence["PageMark"]) -> bool:
+        """Whether these are all pages. A writer may die between its last one and noting that it was the last."""
+        return self.pages == len(marks) or (bool(marks) and marks[-1].token is None)
+
+    @classmethod
+    def of(cls, folder: Path) -> Self | None:
+        """Return the manifest of a spool's folder; None where there is none that can be read."""
+        try:
+            return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError):
+            return None
 
 
 class PageMark(msgspec.Struct, frozen=True):
@@ -91,12 +128,49 @@ class PageMark(msgspec.Struct, frozen=True):
     is_gone: bool = False
 
 
+class Reason(StrEnum):
+    """Why what an earlier reading left on disk is not gone on with, as the end of a sentence."""
+
+    DECLARATION_CHANGED = "the stream's declaration has changed since"
+    SETTINGS_CHANGED = "the source's settings have changed since"
+    PARENTS_CHANGED = "the parents it was read under have changed since"
+    TOO_OLD = "it was begun more than six hours ago, and its first pages would be older than its last by that much"
+    LANDED_SINCE = "newer data has been landed since it was begun"
+    UNREADABLE = "its manifest cannot be read"
+    TOKEN_REFUSED = "the API does not go on from its page token any more"
+    LIST_CHANGED = "records went while the list was read, so others may have been missed"
+
+
+@dataclass(frozen=True, slots=True)
+class StartedOver:
+    """A reading that was not gone on with: how many of its pages were on disk, and why they are of no use.
+
+    `detail` is what the API or the reader said, where somebody did. `is_kept` says that it is complete and can be
+    replayed.
+    """
+
+    stream: str
+    pages: int
+    reason: Reason
+    detail: str = ""
+    is_kept: bool = False
+
+    def __str__(self) -> str:
+        kept = " They are whole: `python -m orchestration.replay` can land them." if self.is_kept else ""
+        return (
+            f"{self.stream}: {self.pages} page{'' if self.pages == 1 else 's'} of an earlier reading "
+            f"{'is' if self.pages == 1 else 'are'} not taken up: {self.reason}. It is read from the start.{kept}"
+            f"{f' ({self.detail})' if self.detail else ''}"
+        )
+
+
 @dataclass(slots=True)
 class Spool:
     """An extraction on disk, held by this process until it is closed."""
 
     folder: Path
     key: SpoolKey
+    partitions: tuple[str, ...] = ()
     marks: list[PageMark] = field(default_factory=list)
     is_complete: bool = False
     resumed_pages: int = 0
@@ -152,15 +226,47 @@ class Spool:
             )
         return lines
 
+    @property
+    def landed_by(self) -> tuple[str, ...]:
+        """The runs that set out to land this spool, in order; the first is the one that read its end."""
+        return _landed_by(self.folder)
+
+    def note_landing(self, run_id: str) -> None:
+        """Note, before anything is committed, that `run_id` is about to land this spool.
+
+        So the rows of that run are known to be this spool's, even where the run dies right after its commit.
+        """
+        if run_id not in self.landed_by:
+            try:
+                with (self.folder / "landed_by").open("a") as runs:
+                    runs.write(f"{run_id}\n")
+            except OSError as error:
+                raise unwritable(self.folder, error) from error
+
     def mark_committed(self) -> None:
         """Note that the records are in the destination; the spool stays for a replay until a newer one is committed."""
-        for other in self.folder.parent.glob(f"{self.key.folder_name}.*"):
-            lock = None if other == self.folder or not (other / "committed").exists() else _locked(other)
-            if lock is not None:
-                with lock:
-                    if (other / "committed").exists():
-                        _remove(other)
+        self._replace_others("committed", "refused")
         (self.folder / "committed").touch()
+        (self.folder / "refused").unlink(missing_ok=True)
+        (self.folder / "checked.ndjson").unlink(missing_ok=True)
+
+    def mark_refused(self) -> None:
+        """Note that the records are complete and could not be landed: the next reading asks the API anew.
+
+        The spool stays for a replay, until a newer one is committed or refused. One that is committed stays so.
+        """
+        if not (self.folder / "committed").exists():
+            self._replace_others("refused")
+            (self.folder / "refused").touch()
+        (self.folder / "checked.ndjson").unlink(missing_ok=True)
+
+    def _replace_others(self, *states: str) -> None:
+        """Remove the spools of the same reading that are in one of these states, where nobody holds them."""
+        for other in self.folder.parent.glob(f"{self.key.folder_name}.*"):
+            if other != self.folder and _is_any(other, states) and (lock := _locked(other)) is not None:
+                with lock:
+                    if _is_any(other, states):
+                        _remove(other)
 
     def discard(self) -> None:
         """Remove the spool from disk."""
@@ -174,7 +280,8 @@ class Spool:
             self._lock = None
 
     def _write_manifest(self) -> None:
-        manifest = _Manifest(self.key, len(self.marks) if self.is_complete else None, self.started_at)
+        pages = len(self.marks) if self.is_complete else None
+        manifest = _Manifest(self.key, pages, self.started_at, self.partitions)
         temporary = self.folder / "manifest.tmp"
         temporary.write_bytes(msgspec.json.encode(manifest))
         temporary.replace(self.folder / "manifest.json")
@@ -229,25 +336,136 @@ class SpoolWriter:
         self._index.close()
 
 
-def open_spool(folder: Path, key: SpoolKey, *, not_before: Callable[[], float] = lambda: 0.0) -> Spool:
+def open_spool(
+    folder: Path,
+    key: SpoolKey,
+    *,
+    partitions: Sequence[str] = (),
+    not_before: Callable[[Collection[str]], float] = lambda runs: 0.0,
+    started_over: Callable[[StartedOver], None] = lambda told: None,
+) -> Spool:
     """Return a spool for `key` below `folder`: an unfinished one that nobody holds, else a new one.
 
-    One begun before `not_before()` (seconds since the epoch; asked only where there is one) is older than what has been
-    landed since, and is not taken up. Raises DestinationUnwritable when the folder cannot be written.
+    `partitions` are those the reading is for. One begun before `not_before(runs)` (seconds since the epoch; asked only
+    where there is one) is older than what has been landed since, and is not taken up; `runs` are those that set out to
+    land that very spool, whose rows are no reason. `started_over` is told of each that is not taken up, and why: it is
+    removed, or kept for a replay where it is complete. Raises DestinationUnwritable when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for candidate in sorted(folder.glob(f"{key.folder_name}.*")):
-            spool = _taken_up(candidate, key, not_before)
-            if spool is not None:
-                return spool
-        return _new(folder, key)
+        found: Spool | None = None
+        for candidate in sorted(folder.glob(f"{key.stream_prefix}.*")):
+            if _is_any(candidate, _SETTLED):
+                continue
+            if candidate.name.rpartition(".")[0] != key.folder_name:
+                _supersede(candidate, key, partitions, started_over)
+            elif found is None:
+                found = _taken_up(candidate, key, partitions, not_before, started_over)
+        return found or _new(folder, key, partitions)
     except OSError as error:
         raise unwritable(folder, error) from error
 
 
+State = Literal["committed", "refused", "complete", "unfinished"]
+"""committed: landed · refused: complete, and the destination did not take it · complete: the next run lands it ·
+unfinished: the next run goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An extraction that lies on disk: what it is, not held by anybody here. `landed_by` are runs, oldest first."""
+
+    folder: Path
+    key: SpoolKey
+    partitions: tuple[str, ...]
+    state: State
+    started_at: float
+    pages: int
+    records: int
+    size_bytes: int
+    landed_by: tuple[str, ...]
+
+    @property
+    def read_at(self) -> datetime:
+        """When the reading was begun, in UTC."""
+        return datetime.fromtimestamp(self.started_at, UTC)
+
+    @property
+    def shown_partitions(self) -> str:
+        """The partitions for people: the only one, or the first and the last."""
+        if len(self.partitions) < 2:
+            return self.partitions[0] if self.partitions else "unknown"
+        return f"{self.partitions[0]}…{self.partitions[-1]}"
+
+    def covers(self, partitions: Collection[str]) -> bool:
+        """Whether it was read for all of these partitions."""
+        return set(partitions) <= set(self.partitions)
+
+    def taken_up(self) -> Spool:
+        """Return the spool, held by this process, to be landed again.
+
+        Raises DataError where a page is damaged, DestinationBusy where another process holds it or has removed it.
+        """
+        lock = _locked(self.folder)
+        manifest = None if lock is None else _Manifest.of(self.folder)
+        if lock is None or manifest is None:
+            raise DestinationBusy(
+                f"The extraction {self.folder} is in use by another process, or was removed a moment ago. Run it again."
+            )
+        spool = Spool(self.folder, manifest.key, self.partitions, started_at=manifest.started_at, _lock=lock)
+        spool.marks, _ = _whole_marks(spool)
+        if len(spool.marks) != self.pages:
+            spool.close()
+            raise DataError(
+                f"{self.key.source}.{self.key.stream}: page {len(spool.marks)} of the spool {self.folder} is damaged. "
+                "It cannot be replayed: remove that folder, and read the API with a normal run."
+            )
+        spool.is_complete = True
+        return spool
+
+
+def kept(folder: Path) -> list[Kept]:
+    """Return the extractions below `folder`, newest first; what cannot be read is left out."""
+    found: list[Kept] = []
+    for candidate in folder.glob("*.*.*.*"):
+        if candidate.name.startswith(_REMOVED) or (manifest := _Manifest.of(candidate)) is None:
+            continue
+        marks = _marks_noted(candidate)
+        state: State = "complete" if manifest.has_all(marks) else "unfinished"
+        if _is_any(candidate, ("committed",)):
+            state = "committed"
+        elif _is_any(candidate, ("refused",)):
+            state = "refused"
+        found.append(
+            Kept(
+                candidate,
+                manifest.key,
+                manifest.partitions or _partitions_of(manifest.key),
+                state,
+                manifest.started_at,
+                len(marks),
+                sum(mark.received for mark in marks),
+                marks[-1].end if marks else 0,
+                _landed_by(candidate),
+            )
+        )
+    return sorted(found, key=lambda each: each.started_at, reverse=True)
+
+
+def _partitions_of(key: SpoolKey) -> tuple[str, ...]:
+    """Return the partitions of a reading from before they were noted: the days of its window, or the one of a whole."""
+    if key.slice == "whole":
+        return (SNAPSHOT,)
+    start, _, end = key.slice.partition(" ")[0].partition("/")
+    try:
+        first, last = datetime.fromisoformat(start), datetime.fromisoformat(end)
+    except ValueError:
+        return ()
+    return tuple((first + timedelta(days=number)).strftime("%Y-%m-%d") for number in range((last - first).days))
+
+
 def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
-    """Remove committed spools older than `keep_days`, then the oldest until what is left fits in `keep_bytes`.
+    """Remove committed and refused spools older than `keep_days`, then the oldest until the rest fits in `keep_bytes`.
 
     Unfinished spools go too once they are too old to be resumed. Returns the folders removed.
     """
@@ -261,11 +479,11 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
             continue
         with lock, suppress(FileNotFoundError):
             age_seconds = time.time() - candidate.stat().st_mtime
-            longest = keep_days * 86_400 if (candidate / "committed").exists() else _RESUME_WITHIN_SECONDS
+            longest = keep_days * 86_400 if _is_any(candidate, _SETTLED) else _RESUME_WITHIN_SECONDS
             if age_seconds > longest:
                 _remove(candidate)
                 removed.append(candidate)
-            elif (candidate / "committed").exists():
+            elif _is_any(candidate, _SETTLED):
                 size = sum(file.stat().st_size for file in candidate.iterdir())
                 kept.append((age_seconds, size, candidate))
     total = sum(size for _, size, _ in kept)
@@ -276,7 +494,7 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
         if lock is None:
             continue
         with lock:
-            if (candidate / "committed").exists():  # the name may be another extraction's by now
+            if _is_any(candidate, _SETTLED):  # the name may be another extraction's by now
                 _remove(candidate)
                 removed.append(candidate)
                 total -= size
@@ -291,7 +509,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(unseen, ignore_errors=True)
 
 
-def _new(folder: Path, key: SpoolKey) -> Spool:
+def _new(folder: Path, key: SpoolKey, partitions: Sequence[str]) -> Spool:
     number = 0
     while True:
         candidate = folder / f"{key.folder_name}.{number}"
@@ -301,45 +519,108 @@ def _new(folder: Path, key: SpoolKey) -> Spool:
             if lock is not None:
                 break
         number += 1
-    spool = Spool(candidate, key, _lock=lock)
+    spool = Spool(candidate, key, tuple(partitions), _lock=lock)
     spool._write_manifest()
     return spool
 
 
-def _taken_up(folder: Path, key: SpoolKey, not_before: Callable[[], float]) -> Spool | None:
+def _supersede(
+    folder: Path, key: SpoolKey, partitions: Sequence[str], started_over: Callable[[StartedOver], None]
+) -> None:
+    """Put aside the spool in `folder` where it is of the reading that now begins, as it was asked for before."""
+    manifest = _Manifest.of(folder)
+    reason = None if manifest is None else _superseded(manifest, key, partitions)
+    if reason is None or (lock := _locked(folder)) is None:
+        return
+    with lock:
+        # Looked at again under the lock: its owner may have been at it until now.
+        manifest = None if _is_any(folder, _SETTLED) else _Manifest.of(folder)
+        if manifest is not None and _superseded(manifest, key, partitions) is reason:
+            _give_up(Spool(folder, manifest.key), manifest, reason, started_over)
+
+
+def _superseded(manifest: _Manifest, key: SpoolKey, partitions: Sequence[str]) -> Reason | None:
+    """Return why a spool that is not of this key will never be taken up again; None where it is another matter."""
+    old = manifest.key
+    if (old.account, old.source, old.stream) != (key.account, key.source, key.stream):
+        return None
+    if old.slice != key.slice and (not partitions or manifest.partitions != tuple(partitions)):
+        return None
+    if old.declaration != key.declaration:
+        return Reason.DECLARATION_CHANGED
+    if old.settings != key.settings:
+        return Reason.SETTINGS_CHANGED
+    return Reason.PARENTS_CHANGED if old.slice != key.slice else None
+
+
+def _give_up(
+    spool: Spool, manifest: _Manifest | None, reason: Reason, started_over: Callable[[StartedOver], None]
+) -> None:
+    """Remove a spool, or keep it for a replay where it is complete by its `manifest`; say so."""
+    marks = _marks_noted(spool.folder)
+    is_kept = manifest is not None and manifest.has_all(marks)
+    if is_kept:
+        spool.mark_refused()
+    else:
+        spool.discard()
+    if marks:
+        started_over(StartedOver(spool.key.stream, len(marks), reason, is_kept=is_kept))
+
+
+def _taken_up(
+    folder: Path,
+    key: SpoolKey,
+    partitions: Sequence[str],
+    not_before: Callable[[Collection[str]], float],
+    started_over: Callable[[StartedOver], None],
+) -> Spool | None:
     """Return the spool in `folder`, cut back to its last whole page; None where it is not to be resumed."""
     lock = _locked(folder)
     if lock is None:
         return None
-    if (folder / "committed").exists():  # looked at under the lock: its owner may have been at it until now
+    if _is_any(folder, _SETTLED):  # looked at under the lock: its owner may have been at it until now
         lock.close()
         return None
     spool = Spool(folder, key, _lock=lock)
+    manifest = _Manifest.of(folder)  # none where its writer died before the first page
+    reason: Reason | None = None
     try:
-        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        manifest = None  # its writer died before the first page
-    oldest = time.time() - _RESUME_WITHIN_SECONDS
-    try:
-        is_stale = manifest is None or manifest.key != key or manifest.started_at < max(oldest, not_before())
+        if manifest is None or manifest.key != key:
+            reason = Reason.UNREADABLE
+        elif manifest.started_at < time.time() - _RESUME_WITHIN_SECONDS:
+            reason = Reason.TOO_OLD
+        elif manifest.started_at < not_before(spool.landed_by):
+            reason = Reason.LANDED_SINCE
     except BaseException:
         spool.close()
         raise
-    if manifest is None or is_stale:
-        spool.discard()
+    if manifest is None or reason is not None:
+        _give_up(spool, None, reason or Reason.UNREADABLE, started_over)  # too old to be replayed, too
         return None
     spool.started_at = manifest.started_at
+    # The same reading may have been for more partitions: those in which there are no parents.
+    spool.partitions = tuple(sorted({*manifest.partitions, *partitions}))
     spool.marks = _whole_pages(spool)
     spool.resumed_pages = len(spool.marks)
-    # A writer may die between its last page, which has no token, and noting that it was the last.
-    spool.is_complete = manifest.pages == len(spool.marks) or (bool(spool.marks) and spool.token is None)
-    if manifest.pages is not None and not spool.is_complete:
-        spool._write_manifest()  # it was complete and is damaged: reading goes on, and must not seem complete half-way
+    spool.is_complete = manifest.has_all(spool.marks)
+    is_damaged = manifest.pages is not None and not spool.is_complete  # it must not seem complete half-way
+    if is_damaged or spool.partitions != manifest.partitions:
+        spool._write_manifest()
     return spool
 
 
 def _whole_pages(spool: Spool) -> list[PageMark]:
     """Return the marks of the pages that are whole on disk, and cut both files back to them."""
+    marks, kept_bytes = _whole_marks(spool)
+    sizes = ((spool.pages_file, marks[-1].end if marks else 0), (spool.folder / "index.ndjson", kept_bytes))
+    for file, size in sizes:
+        with file.open("ab") as handle:
+            handle.truncate(size)
+    return marks
+
+
+def _whole_marks(spool: Spool) -> tuple[list[PageMark], int]:
+    """Return the marks of the pages that are whole on disk, and how many bytes of the index those are."""
     index = spool.folder / "index.ndjson"
     marks: list[PageMark] = []
     kept_bytes = 0
@@ -355,10 +636,29 @@ def _whole_pages(spool: Spool) -> list[PageMark]:
                     break
                 marks.append(mark)
                 kept_bytes += len(line)
-    for file, size in ((spool.pages_file, marks[-1].end if marks else 0), (index, kept_bytes)):
-        with file.open("ab") as handle:
-            handle.truncate(size)
+    return marks, kept_bytes
+
+
+def _marks_noted(folder: Path) -> list[PageMark]:
+    """Return the marks in the index of a folder, without a look at the pages themselves."""
+    marks: list[PageMark] = []
+    with suppress(OSError, msgspec.MsgspecError):
+        for line in (folder / "index.ndjson").read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                marks.append(msgspec.json.decode(line, type=PageMark))
     return marks
+
+
+def _landed_by(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple((folder / "landed_by").read_text().split())
+    except FileNotFoundError:
+        return ()
+
+
+def _is_any(folder: Path, states: Collection[str]) -> bool:
+    """Whether a spool's folder is in one of these states."""
+    return any((folder / state).exists() for state in states)
 
 
 def _locked(folder: Path) -> IO[bytes] | None:

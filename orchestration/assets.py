@@ -1,18 +1,20 @@
 """One asset per stream: read into a spool, hand it to the warehouse."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from connector_resources.errors import ConnectorError, RateLimited
-from connector_resources.resource import Source
+from connector_resources.errors import ConnectorError, MissingCredential, RateLimited
+from connector_resources.http.client import Statistics
+from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Spool
 from connector_resources.streams import Slice, Stream
 from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, column_schema, failure
+from orchestration.landings import landings_of, replayable
 from orchestration.partitions import partition_keys, window, within_horizon
 from orchestration.run_config import StreamConfig
 
@@ -50,7 +52,8 @@ def stream_asset(
     )
     def extraction(context: dg.AssetExecutionContext, config: StreamConfig) -> Extraction:
         try:
-            return _extracted(context, config, kind, stream)
+            read = _replayed if config.replay else _extracted
+            return read(context, config, kind, stream)
         except RateLimited as error:
             context.log.warning(str(error))
             if error.wait_seconds > _LONGEST_PAUSE_SECONDS:
@@ -77,16 +80,19 @@ def _extracted(
     )  # fmt: skip
     before = replace(source.statistics)
 
-    def last_landed() -> float:
-        landed_at = warehouse.store.landed_at(kind.name, stream.name, keys)
-        return 0.0 if landed_at is None else landed_at.timestamp()
+    def last_landed(runs: Collection[str]) -> float:
+        """Return when any of the partitions was last landed by another run than these."""
+        landings = landings_of(warehouse.store, kind.name, stream.name, keys).values()
+        return max((each.landed_at.timestamp() for each in landings if each.run_id not in runs), default=0.0)
 
     spool = source.extract(
         stream,
         asked,
         warehouse.spool_folder,
         _reporter(context, stream),
+        partitions=keys,
         not_before=last_landed,
+        started_over=lambda told: context.log.warning(str(told)),
     )
     if spool.resumed_pages:
         context.log.info(f"{stream.name}: {spool.resumed_pages} pages were on disk already and not asked for again.")
@@ -104,6 +110,46 @@ def _extracted(
         source.statistics.since(before),
         may_shrink=config.confirm_shrink,
     )
+
+
+def _replayed(
+    context: dg.AssetExecutionContext, config: StreamConfig, kind: type[Source], stream: Stream
+) -> Extraction:
+    """Return what was read before and is on disk; nobody is asked."""
+    warehouse: Warehouse = context.resources.warehouse
+    keys = partition_keys(context, stream)
+    connection: Connection = context.resources.connection
+    found = replayable(
+        warehouse.store,
+        warehouse.spool_folder,
+        kind.name,
+        stream,
+        keys,
+        account=_known_account(connection, getattr(context.resources, kind.name)),
+        is_one_account=connection.mode == "sandbox",  # wherever it was served
+    )
+    spool = found.taken_up()
+    read_at = f"{found.read_at:%Y-%m-%d %H:%M:%S} UTC"
+    context.log.info(f"{stream.name}: {found.pages} pages read at {read_at} are landed again; no request is made.")
+    context.add_output_metadata({"replayed_from": f"read {read_at} by run {(found.landed_by or ('unknown',))[0]}"})
+    asked = window(keys) if stream.selects_a_window else None
+    return Extraction(kind.name, stream, spool, keys, asked, Statistics(), may_shrink=config.confirm_shrink)
+
+
+def _known_account(connection: Connection, source: Source) -> str | None:
+    """Return the account that would be read; None where a credential is missing, and in the sandbox.
+
+    The sandbox's accounts are named after where it is served, which is known once it is started.
+    """
+    if not isinstance(source, HttpSource):
+        return source.account
+    if connection.mode == "sandbox":
+        return None
+    try:
+        source.authenticator()
+        return source.account
+    except MissingCredential:
+        return None
 
 
 def _reporter(context: dg.AssetExecutionContext, stream: Stream) -> Callable[[Spool], None]:

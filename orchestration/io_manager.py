@@ -13,7 +13,7 @@ from pydantic import Field
 from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB, Landed
 from connector_resources.destinations.duckdb_changes import Change
 from connector_resources.destinations.duckdb_tables import TYPES, PartitionFacts, combined_version
-from connector_resources.errors import ConnectorError, SchemaConflict
+from connector_resources.errors import ConnectorError, DataError, SchemaConflict
 from connector_resources.http.client import Statistics
 from connector_resources.spool import Spool, prune
 from connector_resources.streams import SNAPSHOT, Stream, Window
@@ -111,6 +111,7 @@ class Warehouse(dg.ConfigurableIOManager):
     def _land(self, context: dg.OutputContext, extraction: Extraction) -> None:
         spool, stream = extraction.spool, extraction.stream
         try:
+            spool.note_landing(context.run_id)
             landed = self.store.land(
                 extraction.source,
                 stream,
@@ -121,6 +122,9 @@ class Warehouse(dg.ConfigurableIOManager):
                 may_shrink=extraction.may_shrink,
             )
             spool.mark_committed()
+        except DataError:
+            spool.mark_refused()
+            raise
         finally:
             spool.close()
         try:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from connector_resources.errors import DataError, DestinationUnwritable
-from connector_resources.spool import Spool, SpoolKey, open_spool, prune
+from connector_resources.errors import DataError, DestinationBusy, DestinationUnwritable
+from connector_resources.spool import Kept, Reason, Spool, SpoolKey, StartedOver, kept, open_spool, prune
 from connector_resources.streams import ParentRow, Slice
 from tests.landing import Record, child, close_spools, daily, key, opened, page, said, snapshot, spooled, window
 
@@ -148,9 +148,8 @@ def test_a_writer_killed_before_its_first_page_starts_over(tmp_path: Path) -> No
     "other",
     [
         key(THINGS, account="another account"),
-        key(snapshot(id="string")),
         key(daily("others", n="integer")),
-        key(daily(n="number")),
+        key(daily("things.more", n="integer")),
         key(THINGS, Slice(window("2026-03-01"))),
         key(THINGS, Slice(parents=PARENTS)),
         key(THINGS, Slice(parents=())),
@@ -459,8 +458,227 @@ def test_a_reading_begun_before_something_newer_was_landed_is_not_taken_up(tmp_p
     spool.close()
     after_it_began = spool.started_at + 0.001
 
-    again = open_spool(tmp_path, KEY, not_before=lambda: after_it_began)
+    again = open_spool(tmp_path, KEY, not_before=lambda runs: after_it_began)
 
     assert (again.resumed_pages, again.token) == (0, None)
     assert [folder for folder in tmp_path.iterdir() if not folder.name.startswith(".")] == [again.folder]
+    again.close()
+
+
+# Why a reading starts over
+
+
+def rewritten(folder: Path, **changes: Any) -> None:
+    """Change what a manifest says."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def begun(folder: Path, key: SpoolKey, *, is_whole: bool = False, partitions: tuple[str, ...] = ()) -> Spool:
+    """A spool of two pages that was let go; without `is_whole` it was broken off."""
+    spool = open_spool(folder, key, partitions=partitions)
+    with spool.writing() as writer:
+        for number in range(2):
+            writer.append(page({"id": str(number)}, token=f"after {number}"))
+        if is_whole:
+            writer.finish()
+    spool.close()
+    return spool
+
+
+def told_when_opened(folder: Path, key: SpoolKey = KEY, **options: Any) -> list[StartedOver]:
+    told: list[StartedOver] = []
+    spool = open_spool(folder, key, started_over=told.append, **options)
+    assert (spool.resumed_pages, spool.token) == (0, None)
+    spool.close()
+    return told
+
+
+def test_a_reading_that_is_too_old_says_so(tmp_path: Path) -> None:
+    rewritten(begun(tmp_path, KEY).folder, started_at=time.time() - 6.1 * 3600)
+    assert told_when_opened(tmp_path) == [StartedOver("things", 2, Reason.TOO_OLD)]
+    assert told_when_opened(tmp_path) == []
+
+
+def test_a_reading_that_others_have_overtaken_says_so(tmp_path: Path) -> None:
+    spool = begun(tmp_path, KEY)
+    told = told_when_opened(tmp_path, not_before=lambda runs: spool.started_at + 1)
+    assert told == [StartedOver("things", 2, Reason.LANDED_SINCE)]
+
+
+@pytest.mark.parametrize("content", ["", '{"key": null}', '{"started_at": 1}'])
+def test_pages_without_a_manifest_that_can_be_read_are_named(tmp_path: Path, content: str) -> None:
+    (begun(tmp_path, KEY).folder / "manifest.json").write_text(content)
+    assert told_when_opened(tmp_path) == [StartedOver("things", 2, Reason.UNREADABLE)]
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        (key(daily(n="number")), Reason.DECLARATION_CHANGED),
+        (SpoolKey.of("account", "source", THINGS, Slice(), "other settings"), Reason.SETTINGS_CHANGED),
+    ],
+)
+def test_what_was_read_under_other_terms_is_not_left_lying_and_said_once(
+    tmp_path: Path, before: SpoolKey, reason: Reason
+) -> None:
+    old = begun(tmp_path, before)
+    assert told_when_opened(tmp_path) == [StartedOver("things", 2, reason)]
+    assert not old.folder.exists()
+    assert told_when_opened(tmp_path) == []
+
+
+def test_what_was_read_under_other_parents_of_the_same_days_is_not_left_lying(tmp_path: Path) -> None:
+    one, two = (key(THINGS, Slice(parents=parents)) for parents in (PARENTS, PARENTS[:1]))
+    begun(tmp_path, one, partitions=("2026-03-01",))
+    other = begun(tmp_path, one, partitions=("2026-03-02",))
+    assert told_when_opened(tmp_path, two, partitions=("2026-03-03",)) == []
+    assert told_when_opened(tmp_path, two, partitions=("2026-03-01", "2026-03-02")) == [
+        StartedOver("things", 4, Reason.PARENTS_CHANGED)
+    ]
+    assert not other.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        key(daily("things", n="number"), account="another account"),
+        key(THINGS, Slice(window("2026-03-01"))),
+        key(daily("things.more", n="integer")),
+    ],
+)
+def test_what_others_have_begun_is_left_to_them(tmp_path: Path, before: SpoolKey) -> None:
+    begun(tmp_path, before)
+    assert told_when_opened(tmp_path) == []
+    taken = opened(tmp_path, before)
+    assert taken.resumed_pages == 2
+
+
+def test_what_was_read_under_another_declaration_is_left_to_the_process_that_holds_it(tmp_path: Path) -> None:
+    held = begun(tmp_path, key(daily(n="number")))
+    held = opened(tmp_path, held.key)
+    assert told_when_opened(tmp_path) == []
+    held.close()
+    assert [told.reason for told in told_when_opened(tmp_path)] == [Reason.DECLARATION_CHANGED]
+
+
+def test_a_whole_reading_under_another_declaration_is_kept_for_a_replay(tmp_path: Path) -> None:
+    spool = begun(tmp_path, key(daily(n="number")), is_whole=True)
+    (told,) = told_when_opened(tmp_path)
+    assert told == StartedOver("things", 2, Reason.DECLARATION_CHANGED, is_kept=True)
+    assert str(told) == (
+        "things: 2 pages of an earlier reading are not taken up: the stream's declaration has changed since. It is "
+        "read from the start. They are whole: `python -m orchestration.replay` can land them."
+    )
+    assert {each.folder: each.state for each in kept(tmp_path)}[spool.folder] == "refused"
+    assert told_when_opened(tmp_path) == []
+
+
+# What could not be landed, and what is there to be replayed
+
+
+def refused(folder: Path, key: SpoolKey = KEY) -> Spool:
+    spool = begun(folder, key, is_whole=True)
+    spool.mark_refused()
+    return spool
+
+
+def test_a_refused_spool_is_read_anew_and_kept(tmp_path: Path) -> None:
+    spool = refused(tmp_path)
+    assert told_when_opened(tmp_path) == []
+    assert [each.state for each in kept(tmp_path)] == ["unfinished", "refused"]
+    assert kept(tmp_path)[1].folder == spool.folder
+
+
+@pytest.mark.parametrize("mark", ["mark_refused", "mark_committed"])
+def test_a_newer_spool_replaces_the_refused_one_before(tmp_path: Path, mark: str) -> None:
+    refused(tmp_path)
+    newer = begun(tmp_path, KEY, is_whole=True)
+    getattr(newer, mark)()
+    assert list(tmp_path.iterdir()) == [newer.folder]
+
+
+def test_a_refused_spool_does_not_replace_the_one_that_is_landed(tmp_path: Path) -> None:
+    landed = begun(tmp_path, KEY, is_whole=True)
+    landed.mark_committed()
+    refused(tmp_path)
+    assert sorted(each.state for each in kept(tmp_path)) == ["committed", "refused"]
+    landed.mark_refused()
+    assert sorted(each.state for each in kept(tmp_path)) == ["committed", "refused"]
+
+
+def test_a_refused_spool_that_is_landed_is_committed(tmp_path: Path) -> None:
+    refused(tmp_path)
+    spool = kept(tmp_path)[0].taken_up()
+    spool.mark_committed()
+    spool.close()
+    assert [each.state for each in kept(tmp_path)] == ["committed"]
+    assert not (spool.folder / "refused").exists()
+
+
+def test_refused_spools_are_removed_as_landed_ones_are(tmp_path: Path) -> None:
+    folders = [refused(tmp_path, key(snapshot(f"n{days}", id="string"))).folder for days in (1, 2, 3)]
+    for days, folder in enumerate(folders, 1):
+        aged(folder, days)
+    assert prune(tmp_path, keep_days=2.5, keep_bytes=10**9) == [folders[2]]
+    size = sum(file.stat().st_size for file in folders[0].iterdir())
+    assert prune(tmp_path, keep_days=2.5, keep_bytes=size) == [folders[1]]
+    assert list(tmp_path.iterdir()) == [folders[0]]
+
+
+def test_what_is_on_disk_is_listed_newest_first(tmp_path: Path) -> None:
+    march = key(THINGS, Slice(window("2026-03-01", "2026-03-04")))
+    days = ("2026-03-01", "2026-03-02", "2026-03-03")
+    whole = begun(tmp_path, march, is_whole=True, partitions=days)
+    whole.note_landing("run 1".replace(" ", ""))
+    whole.note_landing("run2")
+    whole.note_landing("run2")
+    whole.mark_committed()
+    broken_off = begun(tmp_path, KEY, partitions=("all",))
+    size = broken_off.size_bytes
+    assert kept(tmp_path) == [
+        Kept(broken_off.folder, KEY, ("all",), "unfinished", broken_off.started_at, 2, 2, size, ()),
+        Kept(whole.folder, march, days, "committed", whole.started_at, 2, 2, size, ("run1", "run2")),
+    ]
+
+
+def test_manifests_from_before_partitions_were_noted_can_still_be_read(tmp_path: Path) -> None:
+    keys = (
+        KEY,
+        key(THINGS, Slice(window("2026-02-27", "2026-03-02"))),
+        key(THINGS, Slice(parents=PARENTS)),
+        key(THINGS, Slice(window("2026-03-01"), PARENTS)),
+    )
+    found = []
+    for each in keys:
+        folder = begun(tmp_path, each, is_whole=True).folder
+        manifest = json.loads((folder / "manifest.json").read_text())
+        del manifest["partitions"], manifest["key"]["settings"]
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        found.append(next(one for one in kept(tmp_path) if one.folder == folder).partitions)
+        assert opened(tmp_path, each).resumed_pages == 2
+    assert found == [("all",), ("2026-02-27", "2026-02-28", "2026-03-01"), (), ("2026-03-01",)]
+
+
+def test_a_spool_that_is_damaged_or_held_is_not_replayed_and_left_as_it_is(tmp_path: Path) -> None:
+    spool = damaged(tmp_path, 2)
+    before = spool.pages_file.read_bytes()
+    spool.mark_committed()
+    (there,) = kept(tmp_path)
+    with pytest.raises(DestinationBusy, match="is in use by another process"):
+        there.taken_up()
+    spool.close()
+    with pytest.raises(DataError, match=f"page 2 of the spool {spool.folder} is damaged. It cannot be replayed"):
+        there.taken_up()
+    assert spool.pages_file.read_bytes() == before
+    with pytest.raises(DataError):  # and is not held for ever
+        there.taken_up()
+
+
+def test_what_set_out_to_land_a_spool_does_not_count_as_landed_since(tmp_path: Path) -> None:
+    spool = begun(tmp_path, KEY, is_whole=True)
+    spool.note_landing("run1")
+    asked: list[tuple[str, ...]] = []
+    again = open_spool(tmp_path, KEY, not_before=lambda runs: asked.append(tuple(runs)) or 0.0)  # type: ignore[func-returns-value]  # None
+    assert (asked, again.resumed_pages) == ([("run1",)], 2)
     again.close()

@@ -282,10 +282,11 @@ class DuckDB:
     ) -> Landed:
         """Replace `partitions` of a stream's table by the rows of a spool, in one transaction.
 
-        A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out. With
-        `may_shrink` a snapshot may lose any number of rows. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot,
-        MalformedPage, InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or
-        DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
+        A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out, and
+        those of partitions that the spool was read for and that are not replaced now. With `may_shrink` a snapshot may
+        lose any number of rows. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot, MalformedPage, InvalidSlice
+        (a row of another partition), SchemaConflict, DestinationBusy or DestinationUnwritable; the table is then as it
+        was, and the spool is kept for the next run.
         """
         where = f"{source}.{stream.name} {named(partitions)}"
         if not spool.is_complete:
@@ -293,7 +294,16 @@ class DuckDB:
                 f"{where}: the extraction has not come to its end. Run it again; it goes on from there."
             )
         with self._refusals_named(where), self._workbench() as connection:
-            batch = Batch(connection, source, stream, tuple(partitions), window, run_id, spool.started_at)
+            batch = Batch(
+                connection,
+                source,
+                stream,
+                tuple(partitions),
+                window,
+                run_id,
+                spool.started_at,
+                read_for=spool.partitions,
+            )
             try:
                 checked = self._checked(spool, stream, one_by_one=False)
                 batch.stage(checked)

@@ -56,6 +56,8 @@ class Batch:
         window: Window | None,
         run_id: str,
         begun_at: float,
+        *,
+        read_for: Collection[str] = (),
     ) -> None:
         if reserved := [column.name for column in stream.columns if column.name.casefold() in RESERVED]:
             raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]!r} is taken by our own.")
@@ -66,6 +68,7 @@ class Batch:
         self._window = window
         self._run_id = run_id
         self._begun_at = begun_at
+        self._others = sorted(set(read_for) - set(partitions)) if stream.inherits_partitions else []
         self._quarantined: list[tuple[str, str, int, str]] = []
         self._fitting: dict[str, int] = {}
         self._key = ", ".join(map(quoted, (*stream.primary_key, "_partition")))
@@ -100,6 +103,9 @@ class Batch:
         ]
         if self._window is not None:
             self.left_out = checked.received - self.quarantined - staged
+        elif self._others:
+            without = f"{self._lines(checked)} WHERE len({self._landing_in()}) = 0"
+            self.left_out = count_rows(self._connection, without) + keys.count(())
         if count_rows(self._connection, f"(SELECT DISTINCT {self._key} FROM batch)") != staged:
             newest = f"{quoted(stream.cursor.column)} DESC NULLS LAST, " if stream.cursor is not None else ""
             run("ALTER TABLE batch RENAME TO doubled")
@@ -271,7 +277,7 @@ class Batch:
     def _quarantine_keys(self, bad: Any) -> tuple[str, ...]:
         """Return the partitions a bad record belongs to; the first one where its cursor cannot be read."""
         if bad.partitions:
-            return tuple(bad.partitions)
+            return tuple(key for key in bad.partitions if key not in self._others)
         if self._window is None or bad.cursor is None:
             return self._partitions[:1]
         if not self._window.start <= bad.cursor < self._window.end:
@@ -297,10 +303,16 @@ class Batch:
 
     def _partition(self) -> str:
         if self._stream.inherits_partitions:
-            return "unnest(_partitions)"
+            return f"unnest({self._landing_in()})"
         if self._window is not None and self._stream.cursor is not None:
             return f"strftime({_extracted(self._stream.column(self._stream.cursor.column))}, '%Y-%m-%d')"
         return literal(SNAPSHOT)
+
+    def _landing_in(self) -> str:
+        """Return the SQL for the partitions that a substream's row lands in."""
+        if not self._others:
+            return "_partitions"
+        return f"list_filter(_partitions, lambda each: each NOT IN ({listed(self._others)}))"
 
     def _condition(self) -> str:
         if self._window is None or self._stream.cursor is None:

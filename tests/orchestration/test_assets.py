@@ -459,7 +459,8 @@ def test_what_was_read_before_others_landed_is_not_landed_after_them(project: Pr
     """A run breaks off, another lands everything, and the first is run again: it must not bring back the past."""
     project.run("drift/users")
     (spool,) = (folder for folder in (project.folder / "spools").glob("drift.users.*"))
-    (spool / "committed").unlink()  # as if this reading had been broken off before the other one landed
+    for name in ("committed", "landed_by"):  # as if this reading had been broken off before the other one landed
+        (spool / name).unlink()
     before = project.store.query("SELECT max(loaded_at) FROM _state")
     again = materialized(project.run("drift/users"), "drift/users")[None]
     assert (again["requests"], again["pages_resumed"]) == (1, 0)

@@ -1,0 +1,110 @@
+"""What `Source.extract` does when a reading that was broken off cannot go on."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from connector_resources.errors import PaginationLoop, RequestRejected
+from connector_resources.resource import Source
+from connector_resources.spool import Reason, StartedOver
+from connector_resources.streams import Page, Slice, Stream
+from tests.landing import page, snapshot
+
+THINGS = snapshot(id="string")
+
+
+class Scripted(Source):
+    """A list of four pages, some of which are refused: a page, with what, and how often."""
+
+    name = "scripted"
+    streams = (THINGS,)
+    view: str = ""
+
+    def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
+        asked.append(token)
+        first = 0 if token is None else int(token)
+        for number in range(first, 4):
+            if refusals and refusals[0][0] == number:
+                raise refusals.pop(0)[1]
+            yield page({"id": f"{number} of {len(asked)}"}, token=None if number == 3 else str(number + 1))
+
+
+asked: list[str | None] = []
+refusals: list[tuple[int, Exception]] = []
+"""What the next refusals are: of which page, and with what."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_happened() -> None:
+    asked.clear()
+    refusals.clear()
+
+
+def read(folder: Path) -> tuple[list[str], Sequence[StartedOver]]:
+    """Read all; the records, and what was told."""
+    told: list[StartedOver] = []
+    spool = Scripted().extract(THINGS, Slice(), folder, started_over=told.append)
+    lines = spool.pages_file.read_text().splitlines()
+    spool.close()
+    return [line.split('"id": ')[1] for line in lines], told
+
+
+def broken_off(folder: Path, *, after: int) -> None:
+    refusals.append((after, RequestRejected("no network", status=503)))
+    with pytest.raises(RequestRejected):
+        read(folder)
+    asked.clear()
+
+
+REFUSALS = [*(RequestRejected("refused", status=status) for status in (400, 404, 410, 422)), PaginationLoop("a circle")]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
+def test_a_page_token_that_has_expired_starts_over_and_says_so(tmp_path: Path, refusal: Exception) -> None:
+    broken_off(tmp_path, after=2)
+    refusals.append((2, refusal))
+    records, told = read(tmp_path)
+    assert asked == ["2", None]
+    assert records == [f'"{number} of 2"}}}}' for number in range(4)]
+    assert told == [StartedOver("things", 2, Reason.TOKEN_REFUSED, str(refusal))]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
+def test_a_refusal_in_a_reading_from_the_start_is_final(tmp_path: Path, refusal: Exception) -> None:
+    refusals.append((2, refusal))
+    with pytest.raises(type(refusal), match=str(refusal)):
+        read(tmp_path)
+    assert asked == [None]
+
+
+def test_a_page_that_is_refused_again_from_the_start_is_final(tmp_path: Path) -> None:
+    broken_off(tmp_path, after=2)
+    refusals.extend((2, RequestRejected("refused", status=400)) for _ in range(3))
+    with pytest.raises(RequestRejected, match="refused"):
+        read(tmp_path)
+    assert asked == ["2", None]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_credential_that_is_refused_costs_no_page_that_is_there(tmp_path: Path, status: int) -> None:
+    broken_off(tmp_path, after=2)
+    refusals.append((2, RequestRejected("refused", status=status)))
+    with pytest.raises(RequestRejected):
+        read(tmp_path)
+    assert (read(tmp_path)[1], asked) == ([], ["2", "2"])
+
+
+def test_a_refusal_later_than_the_first_request_keeps_what_was_read(tmp_path: Path) -> None:
+    broken_off(tmp_path, after=2)
+    refusals.append((3, RequestRejected("refused", status=400)))
+    with pytest.raises(RequestRejected):
+        read(tmp_path)
+    assert (read(tmp_path)[1], asked) == ([], ["2", "3"])
+
+
+def test_what_was_read_under_other_settings_starts_over_and_says_so(tmp_path: Path) -> None:
+    broken_off(tmp_path, after=2)
+    told: list[StartedOver] = []
+    Scripted(view="other").extract(THINGS, Slice(), tmp_path, started_over=told.append).close()
+    assert (asked, told) == ([None], [StartedOver("things", 2, Reason.SETTINGS_CHANGED)])
