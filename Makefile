@@ -9,7 +9,7 @@ PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test ui install format lint test-duckdb-2 soak benchmark sandbox constraints clean
+.PHONY: help run test ui install format lint test-duckdb-2 soak benchmark sandbox constraints replay clean-spools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,12 @@ test-duckdb-2: $(DUCKDB_2)/.installed ## Run the tests of the destinations with 
 $(DUCKDB_2)/.installed: $(INSTALLED)
 	@scripts/install $(VENV) --target $(DUCKDB_2) 'duckdb>=2,<3'
 	@touch $@
+
+replay: $(INSTALLED) ## Land again what was read before, without a request (ARGS="--list" shows what there is)
+	$(PYTHON) -m orchestration.replay $(ARGS)
+
+clean-spools: $(INSTALLED) ## Remove what was read, landed and kept for replays (data/spools)
+	$(PYTHON) -m orchestration.replay --remove
 
 soak: $(INSTALLED) ## Minutes of chaos: kills, full disks, many processes at once (ARGS="-k commit" for a part)
 	$(PYTHON) -m pytest -m soak -n $(PROCESSES) --dist loadfile tests/chaos $(ARGS)

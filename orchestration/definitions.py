@@ -30,8 +30,10 @@ defs = dg.Definitions(
         "connection": connection(settings),
         "warehouse": Warehouse(
             database=str(settings.database),
-            spools=str(settings.data_folder / "spools" / settings.mode),
+            spools=str(settings.spools),
             memory_limit=settings.memory_limit,
+            keep_spools_days=settings.keep_spools_days,
+            keep_spools_bytes=settings.keep_spools_bytes,
         ),
         "duckdb": LockedDuckDBResource(database=str(settings.database)),
         **{source.name: source_resource(source, settings) for source in sources},

@@ -51,7 +51,7 @@ def main() -> int:
         return 1
     planned = sum(len(keys) if spec.partitions_def is not None else 1 for spec in specs)
     console.print(f"Dagster notes the {planned:,} partitions that are planned; this takes a while on a slow disk …")
-    lines = dg.LoggerDefinition(_progress_lines, config_schema={}, description="What a person wants to know of a run.")
+    lines = dg.LoggerDefinition(progress_lines, config_schema={}, description="What a person wants to know of a run.")
     told = dg.Definitions.merge(defs, dg.Definitions(loggers={"console": lines}))
     with dg.DagsterInstance.get() as instance:
         result = told.resolve_implicit_global_asset_job_def().execute_in_process(
@@ -79,7 +79,7 @@ def _missing_credentials(resources: Sequence[Any]) -> list[str]:
     return messages
 
 
-def _progress_lines(context: dg.InitLoggerContext) -> logging.Logger:
+def progress_lines(context: dg.InitLoggerContext) -> logging.Logger:
     """Return a logger that writes what assets say and what fails, and leaves Dagster's own events to the web UI."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.INFO)

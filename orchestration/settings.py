@@ -38,6 +38,13 @@ class Settings:
     sandbox_seed: int = 1
     sandbox_today: date = field(default_factory=lambda: datetime.now(UTC).date())
     memory_limit: str = MEMORY_LIMIT
+    keep_spools_days: float = 7.0
+    keep_spools_bytes: int = 2_000_000_000
+
+    @property
+    def spools(self) -> Path:
+        """Where extractions of this mode are kept."""
+        return self.data_folder / "spools" / self.mode
 
     @property
     def database(self) -> Path:
@@ -93,6 +100,8 @@ class Settings:
             sandbox_seed=_whole(environment, "SANDBOX_SEED", 1),
             sandbox_today=today,
             memory_limit=_memory(environment, "DUCKDB_MEMORY_LIMIT", MEMORY_LIMIT),
+            keep_spools_days=_number(environment, "KEEP_SPOOLS_DAYS", 7.0),
+            keep_spools_bytes=round(_number(environment, "KEEP_SPOOLS_GB", 2.0) * 1e9),
         )
 
 

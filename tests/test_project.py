@@ -36,6 +36,7 @@ FLOORS = {
     "orchestration": 4,
     "orchestration.definitions": 5,
     "orchestration.main_job": 5,
+    "orchestration.replay": 5,
 }
 """The floor of each module, or of all modules of a package; the longest name that fits counts."""
 
