@@ -6,21 +6,29 @@ authenticators ever talk to a server, through the `TokenEndpoint` they are given
 """
 
 import base64
-import hashlib
-import json
-import os
-import tempfile
+import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import portalocker
+import msgspec
 
-from connector_resources.errors import ConfigurationError, RequestRejected, RequestRetryable
+from connector_resources.errors import (
+    ConfigurationError,
+    ConnectorError,
+    DestinationUnwritable,
+    MalformedPage,
+    RequestError,
+    RequestRejected,
+)
 from connector_resources.http.messages import shown_keys
+from connector_resources.http.token_store import Attempt, Tokens, TokenStore, fingerprint
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,41 +118,44 @@ class BasicAuthentication(_Fixed):
         return Signature({"Authorization": f"Basic {pair}"})
 
 
-TokenEndpoint = Callable[[Mapping[str, str]], Mapping[str, Any]]
-"""Posts a form to an OAuth token endpoint and returns the decoded JSON answer. Raises RequestError."""
+TokenEndpoint = Callable[[Mapping[str, str]], bytes]
+"""Posts a form to an OAuth token endpoint and returns the body of its answer, unread. Raises RequestError."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    access: str = field(repr=False)
-    refresh: str | None = field(repr=False)
-    expires_at: float
-
-    def are_fresh(self, now: float) -> bool:
-        return now < self.expires_at
+class GrantRefused(RequestRejected):
+    """The token endpoint does not take this refresh token, which says nothing about another one."""
 
 
 _USUAL_LIFE_SECONDS = 3600.0
+_LONGEST_LIFE_SECONDS = 86_400.0
 
 
-def _tokens(answer: Mapping[str, Any], now: float, refresh_token: str | None) -> _Tokens:
-    """Read a token answer in snake_case or camelCase.
+def _tokens(body: bytes, asked_at: float, refresh_token: str | None) -> Tokens:
+    """Read a token answer in snake_case or camelCase; `asked_at` is when its life began at the earliest.
 
     `expires_in` is in seconds by RFC 6749; some vendors send milliseconds, so more than a day is read as those. A
     token is renewed after nine tenths of its life. A refresh token that does not come back stays what it was.
     """
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedPage(f"The token endpoint's answer is not a JSON object ({len(body):,} bytes).") from None
     access = answer.get("access_token") or answer.get("accessToken")
     if not access:
         raise RequestRejected(f"The token endpoint answered without an access token (keys: {shown_keys(answer)}).")
+    life = _life_seconds(answer.get("expires_in") or answer.get("expiresIn"))
+    newest = answer.get("refresh_token") or answer.get("refreshToken")
+    return Tokens(str(access), refresh_token if newest is None else str(newest), asked_at + 0.9 * life, asked_at + life)
+
+
+def _life_seconds(expires_in: Any) -> float:
     try:
-        life = float(answer.get("expires_in") or answer.get("expiresIn") or _USUAL_LIFE_SECONDS)
-    except (TypeError, ValueError):
-        life = _USUAL_LIFE_SECONDS
-    if life > 86_400:
-        life /= 1000
-    return _Tokens(
-        str(access), answer.get("refresh_token") or answer.get("refreshToken") or refresh_token, now + 0.9 * life
-    )
+        life = float(expires_in)
+    except (OverflowError, TypeError, ValueError):
+        return _USUAL_LIFE_SECONDS
+    if not math.isfinite(life) or life < 1:  # 0 and less are said of tokens that do not expire
+        return _USUAL_LIFE_SECONDS
+    return life if life <= _LONGEST_LIFE_SECONDS else min(life / 1000, _LONGEST_LIFE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -155,14 +166,14 @@ class OAuth2ClientCredentials:
     client_secret: str = field(repr=False)
     endpoint: TokenEndpoint = field(repr=False)
     clock: Callable[[], float] = field(default=time.time, repr=False)
-    _current: _Tokens | None = field(default=None, init=False, repr=False)
+    _current: Tokens | None = field(default=None, init=False, repr=False)
 
     def sign(self) -> Signature:
         """Return the header, with a token fetched first where none is fresh."""
         if self._current is None or not self._current.are_fresh(self.clock()):
             self._fetch()
         assert self._current is not None
-        return Signature({"Authorization": f"Bearer {self._current.access}"})
+        return _bearer(self._current)
 
     def refresh(self, used: Signature) -> bool:
         """Fetch a new token; always worth one more try."""
@@ -175,20 +186,40 @@ class OAuth2ClientCredentials:
             "client_id": self.client_id,
             "client_secret": self.client_secret,
         }
-        self._current = _tokens(self.endpoint(form), self.clock(), None)
+        asked_at = self.clock()
+        self._current = _tokens(self.endpoint(form), asked_at, None)
 
 
-_LOCK_TIMEOUT_SECONDS = 120
+def _bearer(tokens: Tokens) -> Signature:
+    return Signature({"Authorization": f"Bearer {tokens.access}"})
+
+
+_PAUSE_SECONDS = 60.0
+"""How long nobody asks again for a token that could not be renewed while the one before it is still good."""
 
 
 @dataclass(slots=True)
 class OAuth2Refresh:
     """OAuth 2 with a refresh token that the vendor replaces at each use (RFC 6749, 6).
 
-    The newest pair lives in `store`, a file readable by its owner only and shared by every process of the account.
-    A refresh happens under a lock beside it, after the file was read again: when two processes find the token
-    expired, one refreshes and the other takes what it stored. The new pair is on disk before it is used. The
-    `refresh_token` given here is only the first one; a changed one (a new installation) starts over.
+    The newest pair lives in `store`, shared by every process of the account. A refresh happens under a lock, after the
+    store was read again: when several processes find the token expired, one refreshes and the others take what it
+    stored. The `refresh_token` given here is only the first one; a changed one (a new installation) starts over.
+
+    Processes die. One that dies before it asks, or once the answer is on disk, changes nothing: the next one finds the
+    answer, kept as it came, and goes on. In between are windows that nobody can close from this side:
+
+    - From the moment the vendor makes a new refresh token until the answer is on our disk (the way through the network,
+      and one write), the new one is known to nobody here. Whoever comes next finds word that a question was asked. It
+      uses the access token as long as that lives, then asks once more with the same refresh token: right where the
+      vendor never got the question, or takes an old refresh token until the new one is used, or for a time. Where the
+      vendor takes each only once, somebody has to authorize the app again, and the error says what happened.
+    - A vendor that revokes a whole grant when an old refresh token comes back kills, by that second question, the
+      access token of the lost answer; nobody has that one either.
+    - A disk that fails between the question and the answer: the tokens are then good until this process ends.
+
+    A refresh token that is refused is followed, once, by the one it replaced and the configured one: a vendor may have
+    taken its new pair back. That is never done while an access token lives, because a replay may revoke it.
     """
 
     client_id: str
@@ -197,81 +228,141 @@ class OAuth2Refresh:
     store: Path
     endpoint: TokenEndpoint = field(repr=False)
     clock: Callable[[], float] = field(default=time.time, repr=False)
+    _unsaved: tuple[Tokens, str] | None = field(default=None, init=False, repr=False)
+    _no_question_before: float = field(default=-math.inf, init=False, repr=False)
 
     def sign(self) -> Signature:
-        """Return the header, with the token refreshed first where it is not fresh."""
-        tokens = self._stored()
-        if tokens is None or not tokens.are_fresh(self.clock()):
-            tokens = self._renew(refused=None)
-        return Signature({"Authorization": f"Bearer {tokens.access}"})
+        """Return the header, with the token refreshed first where it is not fresh.
+
+        Raises RequestError where the vendor gives none, ConfigurationError where it never will again, and
+        DestinationUnwritable, before anything is asked, where a new one could not be stored.
+        """
+        tokens = self._known()
+        now = self.clock()
+        if tokens is not None and tokens.are_fresh(now) and self._unsaved is None:
+            return _bearer(tokens)
+        if tokens is not None and now < min(tokens.expires_at, self._no_question_before):
+            return _bearer(tokens)
+        try:
+            return _bearer(self._renewed(refused=None))
+        except ConnectorError as error:
+            tokens = self._known()
+            if tokens is None or now >= tokens.expires_at:
+                raise
+            self._no_question_before = now + _PAUSE_SECONDS
+            logger.warning("%s The access token is used until it expires, in %.0f s.", error, tokens.expires_at - now)
+            return _bearer(tokens)
 
     def refresh(self, used: Signature) -> bool:
         """Refresh a token the API refused, unless another process has done so meanwhile."""
-        self._renew(refused=used.headers.get("Authorization"))
+        self._renewed(refused=used)
         return True
 
-    def _renew(self, refused: str | None) -> _Tokens:
-        self.store.parent.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            tokens = self._stored()
-            is_refused = tokens is not None and refused == f"Bearer {tokens.access}"
-            if tokens is not None and tokens.are_fresh(self.clock()) and not is_refused:
+    def _renewed(self, refused: Signature | None) -> Tokens:
+        files = self._files()
+        with files.locked():
+            self._save(files)
+            attempt = self._taken_up(files)
+            tokens = self._known()
+            is_refused = tokens is not None and refused is not None and refused.headers == _bearer(tokens).headers
+            now = self.clock()
+            is_alive = tokens is not None and now < tokens.expires_at and not is_refused
+            if tokens is not None and is_alive and tokens.are_fresh(now):
                 return tokens
-            newest = (tokens.refresh if tokens is not None else None) or self.refresh_token
-            form = {
-                "grant_type": "refresh_token",
-                "client_id": self.client_id,
-                "client_secret": self.client_secret,
-                "refresh_token": newest,
-            }
-            tokens = _tokens(self.endpoint(form), self.clock(), newest)
-            self._write(tokens)
-            return tokens
+            if tokens is not None and is_alive and attempt is not None:
+                self._no_question_before = now + _PAUSE_SECONDS
+                return tokens
+            return self._asked(
+                files, tokens, is_alive, None if attempt is None else attempt.lost_at or attempt.asked_at
+            )
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = portalocker.Lock(f"{self.store}.lock", mode="a", timeout=_LOCK_TIMEOUT_SECONDS)
+    def _asked(self, files: TokenStore, tokens: Tokens | None, is_alive: bool, lost_at: float | None) -> Tokens:
+        """Ask for new tokens with the newest refresh token and then, where that can do no harm, with older ones."""
+        newest = self._newest(tokens)
+        older = () if tokens is None or is_alive or tokens.is_last_hope else (tokens.previous, self.refresh_token)
+        refused: GrantRefused | None = None
+        for refresh_token in dict.fromkeys(token for token in (newest, *older) if token):
+            asked_at = self.clock()
+            with files.asking(Attempt(asked_at, lost_at)) as keep:
+                try:
+                    answer = self.endpoint(
+                        {
+                            "grant_type": "refresh_token",
+                            "client_id": self.client_id,
+                            "client_secret": self.client_secret,
+                            "refresh_token": refresh_token,
+                        }
+                    )
+                except GrantRefused as error:
+                    refused = refused or error
+                    continue
+                except RequestError as error:
+                    if lost_at is None and error.status is not None and error.status < 500:
+                        files.forget_attempt()  # the vendor says that it has done nothing
+                    raise
+                try:
+                    keep(answer)
+                except OSError as error:
+                    logger.warning("%s: the answer could not be kept (%s).", self.store, error.strerror)
+            renewed = self._read(answer, asked_at, refresh_token)
+            self._unsaved = renewed, fingerprint(newest)
+            if self._save(files):
+                files.forget_attempt()
+            return renewed
+        assert refused is not None
+        if tokens is not None and older:
+            files.write(replace(tokens, previous=None, is_last_hope=True))
+        if lost_at is None:
+            files.forget_attempt()
+            raise refused
+        when = datetime.fromtimestamp(lost_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        raise ConfigurationError(
+            f"{refused} At {when} a process asked for a new token and died, or lost the connection, before the answer "
+            f"was in {self.store}: the vendor's newest refresh token is lost, and it takes none of those before. "
+            "Authorize the app again and set the new refresh token."
+        )
+
+    def _taken_up(self, files: TokenStore) -> Attempt | None:
+        """Store an answer that a process kept before it died; returns the attempt of which there is no answer."""
+        attempt = files.attempt()
+        if attempt is None or attempt.answer is None:
+            return attempt
+        known = self._known()
         try:
-            lock.acquire()
-        except portalocker.LockException:
-            raise RequestRetryable(
-                f"another process has been refreshing the token for {_LOCK_TIMEOUT_SECONDS} s "
-                f"({self.store.name}.lock). Run it again."
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+            found = self._read(attempt.answer, attempt.asked_at, self._newest(known))
+        except (RequestRejected, MalformedPage):
+            return attempt
+        if known is None or (found.access, found.refresh) != (known.access, known.refresh):
+            self._unsaved = found, fingerprint(self._newest(files.tokens()))
+        if self._save(files):
+            files.forget_attempt()
+        return None
 
-    def _stored(self) -> _Tokens | None:
-        try:
-            data = json.loads(self.store.read_text())
-            if data["first_refresh_token"] != self._fingerprint():
-                return None
-            return _Tokens(str(data["access_token"]), data["refresh_token"], float(data["expires_at"]))
-        except FileNotFoundError:
-            return None
-        except (KeyError, TypeError, ValueError):
-            # Starting over by ourselves could use a refresh token a second time, which revokes the whole grant.
-            raise ConfigurationError(
-                f"{self.store} is not the token file it should be. Remove it, authorize the app again and set the new "
-                "refresh token."
-            ) from None
+    def _read(self, answer: bytes, asked_at: float, refresh_token: str) -> Tokens:
+        tokens = _tokens(answer, asked_at, refresh_token)
+        is_known_anyway = refresh_token in (tokens.refresh, self.refresh_token)
+        return replace(tokens, previous=None if is_known_anyway else refresh_token)
 
-    def _fingerprint(self) -> str:
-        """Tell one configured refresh token from another without keeping it."""
-        return hashlib.blake2b(self.refresh_token.encode(), digest_size=16).hexdigest()
+    def _save(self, files: TokenStore) -> bool:
+        """Store what only this process has, unless the store has moved on; returns whether it has nothing left."""
+        if self._unsaved is None:
+            return True
+        tokens, followed = self._unsaved
+        if fingerprint(self._newest(files.tokens())) == followed:
+            try:
+                files.write(tokens)
+            except DestinationUnwritable as error:
+                self._no_question_before = self.clock() + _PAUSE_SECONDS
+                logger.warning("%s This process has new ones and goes on with them.", error)
+                return False
+        self._unsaved = None
+        return True
 
-    def _write(self, tokens: _Tokens) -> None:
-        data = {
-            "access_token": tokens.access,
-            "refresh_token": tokens.refresh,
-            "expires_at": tokens.expires_at,
-            "first_refresh_token": self._fingerprint(),
-        }
-        handle, name = tempfile.mkstemp(dir=self.store.parent, prefix=self.store.name)  # created with mode 600
-        with os.fdopen(handle, "w") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(self.store)
+    def _known(self) -> Tokens | None:
+        return self._files().tokens() if self._unsaved is None else self._unsaved[0]
+
+    def _newest(self, tokens: Tokens | None) -> str:
+        return (None if tokens is None else tokens.refresh) or self.refresh_token
+
+    def _files(self) -> TokenStore:
+        return TokenStore(self.store, fingerprint(self.refresh_token))

@@ -1,7 +1,8 @@
 """Posting a form to an OAuth 2 token endpoint (RFC 6749, 3.2), with errors that hold nothing of what was sent."""
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,8 @@ import requests
 import requests.utils
 import urllib3.exceptions
 
-from connector_resources.errors import MalformedPage, RequestRejected
+from connector_resources.errors import RequestRejected
+from connector_resources.http.authenticators import GrantRefused
 from connector_resources.http.retry import TryAgain, demanded_wait
 
 _LARGEST_ANSWER_BYTES = 1 << 20
@@ -19,7 +21,7 @@ _LARGEST_ANSWER_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FormTokenEndpoint:
-    """Posts `application/x-www-form-urlencoded` to `url` and returns the JSON object it answers with.
+    """Posts `application/x-www-form-urlencoded` to `url` and returns the body of the answer, unread.
 
     One call is one try. A connection that fails, a 429 and a 5xx are worth another one, which the caller's retry
     policy makes; any other refusal is final. A redirect is not followed: the form holds the client's secret.
@@ -31,6 +33,7 @@ class FormTokenEndpoint:
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
     session: requests.Session = field(default_factory=requests.Session, repr=False, compare=False)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Left to itself, requests adds an Authorization header from ~/.netrc; the rest is taken over by hand.
@@ -38,8 +41,8 @@ class FormTokenEndpoint:
         self.session.proxies.update(requests.utils.get_environ_proxies(self.url, no_proxy=None))
         self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
-    def __call__(self, form: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return the decoded answer. Raises RequestRejected, TryAgain or MalformedPage."""
+    def __call__(self, form: Mapping[str, str]) -> bytes:
+        """Return the body of the answer. Raises GrantRefused, another RequestRejected, or TryAgain."""
         parts = urlsplit(self.url)
         where = f"{self.name}: POST {parts.path}"
         try:
@@ -53,7 +56,7 @@ class FormTokenEndpoint:
             ) as answer:
                 status = answer.status_code
                 headers = {name.lower(): value for name, value in answer.headers.items()}
-                body = b"".join(answer.iter_content(1 << 16)) if _is_small(headers) else b""
+                body = self._body(where, answer)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise TryAgain(
                 f"{where}: no whole answer from {parts.netloc} ({type(error).__name__}). "
@@ -64,12 +67,39 @@ class FormTokenEndpoint:
         if status == 429 or status >= 500:
             raise TryAgain(f"{where}: {status} in every try.", status=status, wait_seconds=demanded_wait(headers))
         if not 200 <= status < 300:
-            raise RequestRejected(f"{where}: {status}. {self.advice}", status=status)
-        try:
-            return msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise MalformedPage(f"{where}: the answer is not a JSON object ({len(body):,} bytes).") from None
+            refusal = GrantRefused if status == 400 and _may_be_about_the_grant(body) else RequestRejected
+            raise refusal(f"{where}: {status}. {self.advice}", status=status)
+        return body
+
+    def _body(self, where: str, answer: requests.Response) -> bytes:
+        end = self.clock() + self.read_timeout_seconds
+        body = b""
+        while chunk := answer.raw.read1(_LARGEST_ANSWER_BYTES, decode_content=True):
+            body += chunk
+            if len(body) > _LARGEST_ANSWER_BYTES:
+                raise RequestRejected(f"{where}: the answer is larger than {_LARGEST_ANSWER_BYTES:,} bytes.")
+            if self.clock() > end:
+                raise TryAgain(
+                    f"{where}: the answer was not there after {self.read_timeout_seconds:.0f} s.",
+                    status=None,
+                    wait_seconds=None,
+                )
+        return body
 
 
-def _is_small(headers: Mapping[str, str]) -> bool:
-    return int(headers.get("content-length") or 0) <= _LARGEST_ANSWER_BYTES
+_ABOUT_SOMETHING_ELSE = (
+    "invalid_request",
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+)
+"""The errors of RFC 6749, 5.2, but for `invalid_grant`."""
+
+
+def _may_be_about_the_grant(body: bytes) -> bool:
+    """Whether a refusal is the vendor's own and names no other error; not every vendor sends those of the RFC."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any]).get("error") not in _ABOUT_SOMETHING_ELSE
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False  # a page of some proxy: the vendor may not even have been asked

@@ -81,8 +81,9 @@ class Rules:
 
     `refusal_status` is 403 as documented, or 401 as clients have met. `conversations_maximum` is 100, or 50 in the
     older documentation. `has_pagination` adds the older `pagination` beside `links`. `answers_camel_case` spells the
-    token answer as the vendor's older sample code reads it. `sends_retry_after` adds the header to a 429. `clock` tells
-    the time in seconds since the epoch. `tokens` are further access tokens with the scopes each one has.
+    token answer as the vendor's older sample code reads it. `sends_retry_after` adds the header to a 429.
+    `keeps_refresh_token` takes a refresh token that was replaced until an access or refresh token given for it is used.
+    `clock` tells the time in seconds since the epoch. `tokens` are further access tokens with the scopes each one has.
     """
 
     refusal_status: int = 403
@@ -90,6 +91,7 @@ class Rules:
     has_pagination: bool = True
     answers_camel_case: bool = False
     sends_retry_after: bool = False
+    keeps_refresh_token: bool = False
     clock: Callable[[], float] = time.time
     tokens: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
@@ -145,11 +147,12 @@ class LeakyBucket:
 
 
 class Tokens:
-    """Issues and reads tokens. The n-th refresh retires every refresh token before it."""
+    """Issues and reads tokens. The n-th refresh retires every refresh token before it, at once or when it is used."""
 
     def __init__(self, account: Mapping[str, str], rules: Rules) -> None:
         self._account, self._rules = account, rules
         self._generation = 0
+        self._unproven = ""
         self._codes: set[str] = set()
         self._codes_issued = 0
 
@@ -162,6 +165,8 @@ class Tokens:
         issued = self._verified("access", access_token)
         if issued is None or self._rules.clock() >= issued / 1_000 + TOKEN_LIFE_SECONDS:
             return None
+        if access_token == self._unproven:
+            self._unproven = ""
         return ALL_SCOPES
 
     def info(self, access_token: str) -> Record | None:
@@ -198,7 +203,8 @@ class Tokens:
     def refresh(self, refresh_token: str) -> Record:
         """Exchange the current refresh token for new tokens; an older one is refused."""
         generation = 0 if refresh_token == self._account["refresh_token"] else self._verified("refresh", refresh_token)
-        if generation is None or generation < self._generation:
+        oldest = self._generation - (1 if self._unproven and self._rules.keeps_refresh_token else 0)
+        if generation is None or generation < oldest:
             raise invalid("The refresh token is not valid or has been replaced.")
         self._generation = generation
         return self._issue()
@@ -212,6 +218,7 @@ class Tokens:
             "expires_in": TOKEN_LIFE_SECONDS,
             "orgId": ORG_ID,
         }
+        self._unproven = str(issued["access_token"])
         return {_camel(key): value for key, value in issued.items()} if self._rules.answers_camel_case else issued
 
     def _signed(self, kind: str, number: int) -> str:

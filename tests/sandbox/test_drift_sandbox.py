@@ -199,6 +199,20 @@ def test_a_refresh_token_is_good_once_and_the_new_one_goes_on() -> None:
     )
 
 
+@pytest.mark.parametrize("proof", ["access_token", "refresh_token"])
+def test_a_replaced_refresh_token_is_good_until_its_successor_is_used_where_the_rules_say_so(proof: str) -> None:
+    client = Client(rules=Rules(keeps_refresh_token=True))
+    client.post("/oauth2/token", **form(**REFRESH))
+    again = client.post("/oauth2/token", **form(**REFRESH))
+    assert again.status_code == 200
+    if proof == "access_token":
+        client.token = again.json()[proof]
+        assert client.get("/users/list").status_code == 200
+    else:
+        client.post("/oauth2/token", **form(**REFRESH | {"refresh_token": again.json()[proof]}))
+    assert refused(client.post("/oauth2/token", **form(**REFRESH))) == (400, "validation_error")
+
+
 def test_a_rotated_refresh_token_survives_a_restart_of_the_sandbox() -> None:
     rotated = Client().post("/oauth2/token", **form(**REFRESH)).json()["refresh_token"]
     restarted = Client()
