@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from connector_resources.errors import MalformedPage
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -64,15 +66,26 @@ class Answer:
     envelope: Mapping[str, msgspec.Raw]
 
     def value(self, path: str) -> Any:
-        """Return the decoded value at a dotted path of the envelope, None where any part of it is absent or null."""
+        """Return the decoded value at a dotted path of the envelope, None where any part of it is absent or null.
+
+        Raises MalformedPage for a number that no number of ours can hold.
+        """
         node: Any = self.envelope
         for key in path.split("."):
-            if isinstance(node, msgspec.Raw):
-                node = msgspec.json.decode(node)
+            node = _decoded(node, path)
             node = node.get(key) if isinstance(node, Mapping) else None
             if node is None:
                 return None
-        return msgspec.json.decode(node) if isinstance(node, msgspec.Raw) else node
+        return _decoded(node, path)
+
+
+def _decoded(node: Any, path: str) -> Any:
+    if not isinstance(node, msgspec.Raw):
+        return node
+    try:
+        return msgspec.json.decode(node)
+    except msgspec.DecodeError as error:
+        raise MalformedPage(f"'{path}' of the envelope cannot be read ({str(error)[:120]}).") from None
 
 
 _HARMLESS_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")

@@ -53,7 +53,8 @@ class PageNumber:
 
     With `total_pages` (a path in the envelope) the list ends at that page. Where an answer has no such value only a
     page of exactly `size` records has a next: fewer are the last, and more than was asked for are a list that comes
-    whole. Without `total_pages` the list ends at the first page that holds fewer than `size` records.
+    whole. Without `total_pages` the list ends at the first page that holds fewer than `size` records. Records on a page
+    behind the last are a count that cannot be believed.
     """
 
     size: int
@@ -74,6 +75,8 @@ class PageNumber:
             is_last = len(answer.records) < self.size
         else:
             pages = _integer(answer, self.total_pages)
+            if pages is not None and answer.records and number > pages + self.start - 1:
+                raise MalformedPage(f"page {number} has records, and '{self.total_pages}' counts {pages} pages.")
             is_last = len(answer.records) != self.size if pages is None else number >= pages + self.start - 1
         return None if is_last else request.with_params(**{self.page: str(number + 1)})
 
@@ -184,6 +187,8 @@ class Token:
             or (self.more is not None and answer.value(self.more) is False)
         ):
             return None
+        if not isinstance(token, str | int) or token is True:
+            raise MalformedPage(f"expected a text or a number at '{self.token}' of the envelope.")
         return request.with_params(**{self.parameter: str(token)})
 
     def total(self, answer: Answer) -> int | None:
@@ -191,11 +196,15 @@ class Token:
         return None
 
 
+_LONGEST_COUNT = 40
+"""Characters; Python refuses to read a number of thousands of digits, and none of these counts anything."""
+
+
 def _integer(answer: Answer, path: str) -> int | None:
     value = answer.value(path)
     if value is None:
         return None
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= _LONGEST_COUNT:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -208,7 +217,11 @@ def _follow(request: Request, link: str, keep: tuple[str, ...]) -> Request:
     A link without any parameter we could follow would send the same request again for ever.
     """
     query: dict[str, str | tuple[str, ...]] = {}
-    for name, value in parse_qsl(urlsplit(link).query, keep_blank_values=True):
+    try:
+        pairs = parse_qsl(urlsplit(link).query, keep_blank_values=True)
+    except ValueError:
+        raise MalformedPage("the link to the next page is no address.") from None
+    for name, value in pairs:
         if not keep or name in keep:
             before = query.get(name)
             query[name] = value if before is None else (*((before,) if isinstance(before, str) else before), value)

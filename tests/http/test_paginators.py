@@ -188,3 +188,38 @@ def test_a_request_survives_being_written_down() -> None:
 )
 def test_a_value_of_the_envelope_is_none_where_any_part_is_absent(path: str, expected: Any) -> None:
     assert page(0, {"a": {"b": [1], "n": None}}).value(path) == expected
+
+
+UNBELIEVABLE: dict[str, tuple[Paginator, Params, dict[str, Any]]] = {
+    "fewer pages than have been read": (COUNTED_PAGES, {"page": "2"}, {"pagination": {"total_pages": 1}}),
+    "no pages, and records": (COUNTED_PAGES, {"page": "1"}, {"pagination": {"total_pages": 0}}),
+    "a negative count": (COUNTED_PAGES, {"page": "1"}, {"pagination": {"total_pages": -1}}),
+    "a count of 5,000 digits": (COUNTED_PAGES, {"page": "1"}, {"pagination": {"total_pages": "1" * 5000}}),
+    "a link that is no address": (NEXT_URL, {}, {"data": {"next": "http://[::1?index=1"}}),
+    "a link that is an object": (NEXT_URL, {}, {"data": {"next": {"index": 1}}}),
+    "a token that is an object": (TOKEN, {}, {"pagination": {"next": {"a": 1}}}),
+    "a token that is a list": (TOKEN, {}, {"pagination": {"next": [1]}}),
+    "a token that is true": (TOKEN, {}, {"pagination": {"next": True}}),
+}
+
+
+@pytest.mark.parametrize(("paginator", "params", "envelope"), UNBELIEVABLE.values(), ids=UNBELIEVABLE)
+def test_what_names_no_next_page_is_an_error_and_no_end(
+    paginator: Paginator, params: Params, envelope: dict[str, Any]
+) -> None:
+    with pytest.raises(MalformedPage):
+        paginator.next(Request("/things", params=params), page(2, envelope))
+
+
+def test_a_page_behind_the_last_may_be_empty() -> None:
+    behind = page(0, {"pagination": {"total_pages": 1}})
+
+    assert COUNTED_PAGES.next(Request("/things", params={"page": "2"}), behind) is None
+
+
+@pytest.mark.parametrize("number", [b"1" * 5000, b"1e999"])
+def test_a_number_of_the_envelope_that_nothing_can_hold_is_malformed(number: bytes) -> None:
+    answer = Answer(Response(200, {}, b""), (), {"total": msgspec.Raw(number)})
+
+    with pytest.raises(MalformedPage, match=r"^'total' of the envelope cannot be read"):
+        answer.value("total")
