@@ -8,6 +8,7 @@ What stops a walk that an API would keep going for ever: the same request twice,
 parent.
 """
 
+import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -191,6 +192,8 @@ class _Chain:
 
 
 _BRACE = ord("{")
+_NOT_ALL = {202: "a promise", 204: "no content", 205: "no content", 206: "a part"}
+"""Statuses that mean success and come without the list that was asked for."""
 
 
 def open_answer(stream_name: str, records: str, request: Request, response: Response) -> Answer:
@@ -203,6 +206,11 @@ def open_answer(stream_name: str, records: str, request: Request, response: Resp
     """
     where = f"{stream_name}: {request.method} {request.path}"
     body = response.body
+    if response.status in _NOT_ALL:
+        raise MalformedPage(
+            f"{where}: status {response.status}, which is {_NOT_ALL[response.status]}, and no answer with records. "
+            "Run it again, or report it to the vendor."
+        )
     try:
         body.decode()
         try:
@@ -218,6 +226,11 @@ def open_answer(stream_name: str, records: str, request: Request, response: Resp
         raise MalformedPage(
             f"{where}: the answer is not whole JSON ({_shortened(error)}; {kind}, {len(body):,} bytes). "
             "Check the host; if it is right, run it again."
+        ) from None
+    except _RepeatedKey as error:
+        raise MalformedPage(
+            f"{where}: a key of the answer is there twice (keys: {shown_keys(error.names)}), and one of them would be "
+            "left out. The API may have changed; compare with the reference."
         ) from None
     except RecursionError:
         raise MalformedPage(
@@ -276,9 +289,35 @@ def _opened(body: bytes, records: str, where: str) -> tuple[Mapping[str, msgspec
     # An object with a path into it is validated whole when its keys are read.
     node = msgspec.Raw(body) if records and body[:1] == b"{" else msgspec.json.decode(body, type=msgspec.Raw)
     envelope, found = _split(node, records.split(".") if records else [], where, records)
+    if records:  # of a key that is there twice msgspec takes the second value, and says nothing
+        _ENVELOPE.decode(_without(body, found).decode())
     if _first_byte(found) == b"[":
         return envelope, msgspec.json.decode(found, type=tuple[msgspec.Raw, ...])
     return envelope, (found,)
+
+
+def _without(body: bytes, found: msgspec.Raw) -> bytes:
+    """Return an answer with null for the records in it, which need not be read for that."""
+    value = bytes(found)
+    head, start = value[:64], body.index(value[:64])  # the search for something long takes long itself
+    while not body.startswith(value, start):
+        start = body.index(head, start + 1)
+    return body[:start] + b"null" + body[start + len(value) :]
+
+
+class _RepeatedKey(Exception):
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self.names = names
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise _RepeatedKey(names)
+
+
+_ENVELOPE = json.JSONDecoder(object_pairs_hook=_once, parse_int=str, parse_float=str)
 
 
 def _split(node: msgspec.Raw, path: list[str], where: str, whole: str) -> tuple[Mapping[str, msgspec.Raw], msgspec.Raw]:

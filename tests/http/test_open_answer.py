@@ -112,3 +112,36 @@ def test_only_keys_that_look_like_names_are_shown(keys: list[str], shown: str) -
 
     assert f"(keys: {shown})." in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+TWICE: dict[str, tuple[bytes, str]] = {
+    "the records": (b'{"data":{"things":[{"id":1}],"things":[]}}', "'things', 'things'"),
+    "what holds the records": (b'{"data": {"things": [{"id": 1}]}, "data": {"things": []}}', "'data', 'data'"),
+    "the count of pages": (b'{"data":{"things":[]},"pages":{"n":3,"n":1}}', "'n', 'n'"),
+    "in two spellings": (rb'{"data":{"things":[{"id":1}],"thing\u0073":[]}}', "'things', 'things'"),
+    "after something that looks like the records": (b'{"a":[],"data":{"things":[]},"a":[]}', "'a', 'data', 'a'"),
+}
+
+
+@pytest.mark.parametrize(("body", "keys"), TWICE.values(), ids=TWICE)
+def test_an_answer_with_a_key_that_is_there_twice_is_malformed(body: bytes, keys: str) -> None:
+    with pytest.raises(
+        MalformedPage, match=r"^test\.things: GET /things: a key of the answer is there twice"
+    ) as caught:
+        opened(body)
+
+    assert f"(keys: {keys})" in str(caught.value)
+
+
+def test_what_is_twice_in_a_record_is_left_to_the_check_of_records() -> None:
+    body = b'{"a":[{"id":1,"id":1}],"data":{"things":[{"id":1,"id":2}]}}'.replace(b'"a":[{"id":1,"id":1}],', b'"a":[],')
+
+    assert [bytes(record) for record in opened(body).records] == [b'{"id":1,"id":2}']
+
+
+@pytest.mark.parametrize(("status", "what"), [(202, "a promise"), (204, "no content"), (206, "a part")])
+def test_a_success_without_the_whole_list_is_malformed(status: int, what: str) -> None:
+    response = Response(status, {}, b'{"data": {"things": []}}')
+
+    with pytest.raises(MalformedPage, match=f"^test.things: GET /things: status {status}, which is {what}"):
+        open_answer("test.things", "data.things", Request("/things"), response)
