@@ -4,8 +4,15 @@ A read is a walk: for each parent (or once, where there is none) the paginator n
 names none. Where the walk stands after a page is that page's token: the parent's position and the next request, as
 JSON. A read that is given a token goes on from there and makes no request it has made before.
 
-What stops a walk that an API would keep going for ever: the same request twice, or the same records twice, under one
-parent.
+What stops a walk that an API would keep going for ever: the same request twice, a page that brings nothing new, a
+hundred empty pages, more records than the server counts, or a hundred thousand pages, under one parent.
+
+A list whose server counts it is complete when every record that was there at its first page has come. Pages shift when
+records come and go meanwhile, so the count alone does not tell: one that goes from a page already read and one that
+comes at the end leave it as it was, and a record between them is skipped. What does tell are the records themselves.
+All that are older than the reading were there at the start; when they are as many as were counted then, none is
+missing. When they are fewer, some of those that are newer were there too and have been edited, or others are missing:
+the list is walked a second time, and both walks must have met the same records.
 """
 
 import json
@@ -13,8 +20,9 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypedDict
 
 import msgspec
 
@@ -70,6 +78,13 @@ class Walk(Protocol):
 
 _SUSPICIOUS_PARENTS = 10
 """So many parents that all of them being removed since they were listed is not to be believed."""
+_MOST_EMPTY_PAGES = 100
+"""So many empty pages one after the other, each naming a next one, are no list. A walk that the connector plans itself
+(its requests carry where it stands) has an end and may meet more of them."""
+_MOST_PAGES = 100_000
+"""Twenty million records in pages of 200: more than a list of the vendors we know can have."""
+_CLOCKS_APART_SECONDS = 60.0
+"""How far the clocks of a vendor's servers may be apart, the one that dates answers and the one that dates records."""
 
 
 def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None = None) -> Iterator[Page]:
@@ -82,7 +97,7 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
     place = _Place() if token is None else msgspec.json.decode(token, type=_Place)
     position, missing = place.parent, place.missing
     request = None if place.request is None else Request.decode(place.request)
-    chain = _Chain(stream.name, place.received, place.total, place.pages, place.last_page)
+    chain = _Chain.taken_up(stream, place)
     while position < len(parents):
         parent = parents[position]
         if request is None:
@@ -105,16 +120,42 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
                     break
                 raise
             answer = walk.open(stream, request, response)
-            chain.add(request, answer, stream.paginator.total(answer))
-            following = walk.next_request(stream, slice, request, answer)
+            following = _added(walk, stream, slice, chain, request, answer)
             if following is None:
-                chain.finish(is_cut_short=stream.cursor is not None and stream.cursor.newest_first)
+                if stream.cursor is None or not stream.cursor.newest_first:  # else it may be cut short
+                    chain.finish()
+                    if chain.is_doubtful:
+                        chain.compare(_walked_again(walk, stream, slice, parent, chain.began))
                 after = _Place(parent=position + 1, missing=missing)
             else:
                 after = chain.place(position, following, missing)
             yield Page(answer.records, after.token(len(parents)), parent, chain.total)
             request = following
-        position, request, chain = position + 1, None, _Chain(stream.name)
+        position, request, chain = position + 1, None, _Chain(stream)
+
+
+def _added(
+    walk: Walk, stream: HttpStream, slice: Slice, chain: "_Chain", request: Request, answer: Answer
+) -> Request | None:
+    """Add an answer to its list and return the next request."""
+    try:
+        chain.add(request, answer)
+        return walk.next_request(stream, slice, request, answer)
+    except MalformedPage as error:  # what is said of one value does not know where it was
+        where = f"{stream.name}: {request.method} {request.path}, page {chain.pages}"
+        raise MalformedPage(f"{where}: {error} The API may have changed; compare with the reference.") from None
+
+
+def _walked_again(
+    walk: Walk, stream: HttpStream, slice: Slice, parent: ParentRow | None, began: float | None
+) -> "_Chain":
+    """Return a whole list as it is now; what is newer is newer than the first walk, which `began` then."""
+    chain = _Chain(stream, began=began)
+    request: Request | None = walk.first_request(stream, slice, parent)
+    while request is not None:
+        answer = walk.open(stream, request, walk.fetch(stream, request))
+        request = _added(walk, stream, slice, chain, request, answer)
+    return chain
 
 
 class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,6 +168,10 @@ class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
     pages: int = 0
     last_page: int | None = None
     missing: int = 0
+    first_total: int | None = None
+    began: float | None = None
+    newer: int = 0
+    repeated: int = 0
 
     def token(self, parents: int) -> str | None:
         """Return the place as a page token; None behind the last parent."""
@@ -139,36 +184,67 @@ class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Chain:
     """The pages of one list so far, to notice when they lead in circles or do not add up.
 
-    Requests and pages are known by Python's own keyed hash of 64 bits, a quarter of the cost of a digest.
+    Requests, pages and keys are known by Python's own keyed hash of 64 bits, a quarter of the cost of a digest. `keys`
+    has whether each record is newer than the list: `began` is when its first page was answered (seconds since 1970, by
+    the server's clock). `newer` and `repeated` count records behind the first page.
     """
 
-    stream_name: str
+    stream: HttpStream
     received: int = 0
     total: int | None = None
+    first_total: int | None = None
     pages: int = 0
     last_page: int | None = None
+    began: float | None = None
+    newer: int = 0
+    repeated: int = 0
+    empty_pages: int = 0
+    is_taken_up: bool = False
+    keys: dict[int, bool] = field(default_factory=dict)
     requests_seen: set[int] = field(default_factory=set)
     pages_seen: set[int] = field(default_factory=set)
+    _where: str = ""
+    _first_page: tuple[msgspec.Raw, ...] = ()
+    _key_of: "_KeyOf | None" = None
 
-    def add(self, request: Request, answer: Answer, total: int | None) -> None:
+    @classmethod
+    def taken_up(cls, stream: HttpStream, place: _Place) -> "_Chain":
+        """Return the list that stands at `place`."""
+        return cls(
+            stream,
+            place.received,
+            place.total,
+            place.first_total,
+            place.pages,
+            place.last_page,
+            place.began,
+            place.newer,
+            place.repeated,
+            is_taken_up=place.pages > 0,
+        )
+
+    def add(self, request: Request, answer: Answer) -> None:
         self.pages += 1
-        where = f"{self.stream_name}: {request.method} {request.path}, page {self.pages}"
+        total = self.stream.paginator.total(answer)
+        self._where = where = f"{self.stream.name}: {request.method} {request.path}, page {self.pages}"
         request_mark = hash(msgspec.json.encode(request.encode(), order="sorted"))
         records = b"\n".join(answer.records)
         page_mark = hash(records)
         last_page, self.last_page = self.last_page, zlib.crc32(records)
         if answer.records and not self.pages_seen and self.last_page == last_page:
             self.pages_seen.add(page_mark)  # the page a walk was broken off after comes again when it is taken up
+        has_grown = total is not None and self.first_total is not None and total > self.first_total
         for mark, seen, what in (
             (request_mark, self.requests_seen, "request"),
             (page_mark, self.pages_seen, "page of records"),
         ):
-            if mark in seen and (what == "request" or answer.records):
+            if mark in seen and (what == "request" or (answer.records and not has_grown)):
                 raise PaginationLoop(
                     f"{where}: the same {what} again. The API leads the reader in circles; nothing was written. "
                     "Run it again, or report it to the vendor."
                 )
             seen.add(mark)
+        self._require_an_end(request, answer)
         # A record that comes moves others to later pages, where they are met again. One that goes moves others to
         # pages that have been read already, so they would be missed.
         if self.total is not None and total is not None and total < self.total:
@@ -177,18 +253,140 @@ class _Chain:
                 "was read, so others may have been missed; it is read again."
             )
         self.total = self.total if total is None else total
+        self.first_total = self.total if self.first_total is None else self.first_total
         self.received += len(answer.records)
+        if self.total is not None and self.received > self.total:
+            raise IncompleteRead(
+                f"{where}: the server counts {self.total} records and sent {self.received} in {self.pages} pages. "
+                "Nothing was written; run it again."
+            )
+        self._add_keys(answer)
+
+    def _require_an_end(self, request: Request, answer: Answer) -> None:
+        self.empty_pages = 0 if answer.records or request.carried else self.empty_pages + 1
+        if self.empty_pages > _MOST_EMPTY_PAGES or self.pages > _MOST_PAGES:
+            what = f"{self.empty_pages} empty pages" if self.empty_pages else f"{self.pages:,} pages"
+            raise PaginationLoop(
+                f"{self._where}: {what}, and each names a next one. The API leads the reader on; nothing was written. "
+                "Run it again, or report it to the vendor."
+            )
+
+    def _add_keys(self, answer: Answer) -> None:
+        """Note the keys of a page; those of the first not before there is a second, because most lists have one."""
+        if self.pages == 1:
+            self._first_page = answer.records
+            self.began = _dated(answer.response) if self.began is None else self.began
+            return
+        if self._key_of is None:
+            self._key_of = _KeyOf(self.stream, self.began)
+            self.keys = dict(map(self._key_of, self._first_page))
+        before = len(self.keys)
+        for record in answer.records:
+            key, is_newer = self._key_of(record)
+            self.repeated += key in self.keys
+            self.newer += is_newer
+            self.keys[key] = is_newer or self.keys.get(key, False)
+        if answer.records and before == len(self.keys):
+            if self._growth:
+                raise IncompleteRead(
+                    f"{self._where}: only records that earlier pages had. So many came while the list was read that "
+                    "the page moved on; it is read again."
+                )
+            raise PaginationLoop(
+                f"{self._where}: only records that earlier pages had. The API leads the reader in circles; nothing was "
+                "written. Run it again, or report it to the vendor."
+            )
 
     def place(self, parent: int, request: Request, missing: int) -> _Place:
         """Return where the walk stands, with `request` the next to be made."""
-        return _Place(parent, request.encode(), self.received, self.total, self.pages, self.last_page, missing)
+        return _Place(
+            parent,
+            request.encode(),
+            self.received,
+            self.total,
+            self.pages,
+            self.last_page,
+            missing,
+            self.first_total,
+            self.began,
+            self.newer,
+            self.repeated,
+        )
 
-    def finish(self, *, is_cut_short: bool) -> None:
-        if not is_cut_short and self.total is not None and self.received != self.total:
+    def finish(self) -> None:
+        """Raise IncompleteRead where the records received are not those that the server counts."""
+        if self.total is None:
+            return
+        if self.received != self.total:
             raise IncompleteRead(
-                f"{self.stream_name}: the server counts {self.total} records and sent {self.received} in {self.pages} "
+                f"{self._where}: the server counts {self.total} records and sent {self.received} in {self.pages} "
                 "pages. Nothing was written; run it again."
             )
+        if self.is_taken_up and (self.newer or self.repeated > self._growth):
+            raise IncompleteRead(
+                f"{self._where}: the list changed since its first pages were read, and others of its records may have "
+                "been missed; it is read again."
+            )
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether records older than the list are fewer than were counted at its first page."""
+        return self.total is not None and self.newer + self.repeated > self._growth
+
+    def compare(self, again: "_Chain") -> None:
+        """Raise IncompleteRead where a second walk shows that this one may have missed a record."""
+        gone = sum(key not in again.keys for key in self.keys)
+        is_shifted = self.repeated > self._growth  # by one that came to the front, perhaps from pages yet to be read
+        missed = sum(key not in self.keys for key, is_newer in again.keys.items() if is_shifted or not is_newer)
+        if gone or missed:
+            raise IncompleteRead(
+                f"{self._where}: {gone} records went while the list was read, and {missed} were missed; it is read "
+                "again."
+            )
+
+    @property
+    def _growth(self) -> int:
+        return (self.total or 0) - (self.first_total or 0)
+
+
+class _KeyOf:
+    """Tells the hash of a record's key, and whether its cursor is not before `began`.
+
+    A record without a readable key is known by its whole text, and one without a readable cursor is not newer.
+    """
+
+    def __init__(self, stream: HttpStream, began: float | None) -> None:
+        own = {column.name for column in stream.columns if column.parent is None}
+        self._keys = [name for name in stream.primary_key if name in own]
+        self._cursor = None if began is None else stream.cursor
+        self._began = datetime.fromtimestamp((began or 0.0) - _CLOCKS_APART_SECONDS, UTC)
+        names = [*self._keys, *((self._cursor.column,) if self._cursor is not None else ())]
+        # Only what is asked for is cut out, at a third of the cost of all fields. What is left out here decodes below.
+        self._decoder = msgspec.json.Decoder(TypedDict("_Fields", dict.fromkeys(names, msgspec.Raw), total=False))  # type: ignore[operator]  # made at run time
+
+    def __call__(self, record: msgspec.Raw) -> tuple[int, bool]:
+        """Return the hash and whether the record is newer."""
+        try:
+            fields: Mapping[str, msgspec.Raw] = self._decoder.decode(record)
+        except msgspec.DecodeError:
+            try:
+                fields = fields_of(record)
+            except msgspec.DecodeError:
+                return hash(bytes(record)), False
+        key = hash(tuple(bytes(fields[name]) for name in self._keys if name in fields) or bytes(record))
+        try:
+            moment = None if self._cursor is None else _moment(self._cursor, fields)
+        except MalformedPage:
+            moment = None
+        return key, moment is not None and moment >= self._began
+
+
+def _dated(response: Response) -> float | None:
+    """Return when an answer was made by its `Date` header, in seconds since 1970; None where it does not say."""
+    try:
+        return parsedate_to_datetime(response.headers["date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 _BRACE = ord("{")
@@ -268,9 +466,13 @@ class _Masked:
         text = _ESCAPE.sub(masked, body)
         return cls(text, mask, halves) if halves else None
 
+    def unmasked(self, value: msgspec.Raw) -> msgspec.Raw:
+        """Return a value as it came."""
+        return msgspec.Raw(bytes(value).replace(self.mask, b"\\u"))
+
     def restored(self, items: tuple[msgspec.Raw, ...], where: str) -> tuple[msgspec.Raw, ...]:
         """Return the records as they came. Raises MalformedPage where the envelope has some of the halves."""
-        restored = tuple(msgspec.Raw(bytes(item).replace(self.mask, b"\\u")) for item in items)
+        restored = tuple(map(self.unmasked, items))
         if sum(bytes(item).count(self.mask) for item in items) != self.halves:
             raise MalformedPage(
                 f"{where}: half of a surrogate pair outside the records, where it cannot be put aside. "
@@ -356,22 +558,43 @@ def is_before(cursor: Cursor, record: msgspec.Raw, instant: datetime) -> bool:
 
     Raises MalformedPage for a cursor that is no instant: where a walk may stop cannot be told then.
     """
-    masked = _Masked.of(bytes(record))  # one that will be put aside has a cursor too
-    fields = msgspec.json.decode(record if masked is None else masked.text, type=dict[str, msgspec.Raw])
+    moment = _moment(cursor, fields_of(record))
+    return moment is not None and moment < instant
+
+
+def fields_of(record: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return the fields of a record undecoded, also those of one with half of a surrogate pair, to be put aside later.
+
+    Raises msgspec.DecodeError for what is not an object.
+    """
+    try:
+        return msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        masked = _Masked.of(bytes(record))
+        if masked is None:
+            raise
+        fields = msgspec.json.decode(masked.text, type=dict[str, msgspec.Raw])
+        return {name: masked.unmasked(value) for name, value in fields.items()}
+
+
+def _moment(cursor: Cursor, fields: Mapping[str, msgspec.Raw]) -> datetime | None:
     value = fields.get(cursor.column)
     if value is None or bytes(value) == b"null":
-        return False
+        return None
     try:
         if cursor.format == "epoch_ms":
-            return msgspec.json.decode(value, type=int) < instant.timestamp() * 1000
+            return _EPOCH + timedelta(milliseconds=msgspec.json.decode(value, type=int))
         moment = msgspec.json.decode(value, type=datetime)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, OverflowError) as error:
         raise MalformedPage(f"the cursor '{cursor.column}' of a record is no instant: {_shortened(error)}.") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) < instant
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _shortened(error: Exception) -> str:
     return str(error)[:120]
 
 
-__all__ = ["HttpStream", "Walk", "bound", "is_before", "open_answer", "read_pages"]
+__all__ = ["HttpStream", "Walk", "bound", "fields_of", "is_before", "open_answer", "read_pages"]

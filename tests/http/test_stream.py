@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from connector_resources.errors import (
     RequestRetryable,
 )
 from connector_resources.http.messages import Answer, Request, Response
-from connector_resources.http.paginators import NextUrl, Offset, PageNumber, Token
+from connector_resources.http.paginators import NextUrl, Offset, PageNumber, SinglePage, Token
 from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
 from connector_resources.streams import Column, Cursor, Page, Parent, ParentRow, Slice
 
@@ -203,6 +204,62 @@ LOOPS: dict[str, tuple[Any, Callable[[Request], Any], str]] = {
 def test_a_list_that_goes_in_circles_fails(paginator: Any, reply: Callable[[Request], Any], message: str) -> None:
     with pytest.raises(PaginationLoop, match=f"things: GET /things, {message}"):
         list(read_pages(World(reply), stream(paginator=paginator), WHOLE))
+
+
+def test_a_list_of_records_that_only_look_new_goes_in_circles() -> None:
+    world = World(lambda request: {"data": [{"id": 1, "asked": len(world.asked)}]})
+
+    with pytest.raises(PaginationLoop, match="things: GET /things, page 2: only records that earlier pages had"):
+        list(read_pages(world, stream(paginator=PageNumber(size=1)), WHOLE))
+
+
+def test_a_hundred_empty_pages_are_no_list() -> None:
+    world = World(lambda request: {"data": [], "next": len(world.asked)})
+
+    with pytest.raises(PaginationLoop, match="page 101: 101 empty pages, and each names a next one"):
+        list(read_pages(world, stream(paginator=Token("next", "next")), WHOLE))
+
+
+def test_a_walk_that_the_connector_plans_may_meet_many_empty_pages() -> None:
+    class Planned(World):
+        def next_request(self, stream: HttpStream, slice: Slice, request: Request, answer: Answer) -> Request | None:
+            left = request.carried.get("left", 300) - 1
+            return Request("/things", params={"left": str(left)}, carried={"left": left}) if left else None
+
+    # The first request carries nothing here; all others do.
+    assert len(list(read_pages(Planned(lambda request: {"data": []}), stream(), WHOLE))) == 300
+
+
+def test_a_list_of_more_records_than_the_server_counts_is_not_read_on() -> None:
+    world = World(lambda request: numbered(10**9)(request) | {"total": 3})
+
+    with pytest.raises(IncompleteRead, match="page 2: the server counts 3 records and sent 4 in 2 pages"):
+        list(read_pages(world, stream(paginator=PAGES), WHOLE))
+
+
+def test_a_list_without_end_ends_after_a_hundred_thousand_pages() -> None:
+    served = iter(range(10**9))
+
+    class Endless(World):
+        def open(self, stream: HttpStream, request: Request, response: Response) -> Answer:
+            return Answer(response, (msgspec.Raw(b'{"id":%d}' % next(served)),), {})
+
+        def fetch(self, stream: HttpStream, request: Request) -> Response:
+            return Response(200, {}, b"")
+
+        def next_request(self, stream: HttpStream, slice: Slice, request: Request, answer: Answer) -> Request | None:
+            return Request("/things", params={"page": str(next(served))})
+
+    with pytest.raises(PaginationLoop, match="page 100001: 100,001 pages, and each names a next one"):
+        for _ in read_pages(Endless(lambda request: None), stream(paginator=SinglePage()), WHOLE):
+            pass
+
+
+def test_what_is_wrong_with_a_value_of_the_envelope_is_told_with_its_page() -> None:
+    world = World(lambda request: {"data": [{"id": 1}], "pages": 2, "total": "many"})
+
+    with pytest.raises(MalformedPage, match=r"^things: GET /things, page 1: expected a whole number"):
+        list(read_pages(world, stream(paginator=PAGES), WHOLE))
 
 
 def test_two_parents_with_the_same_children_are_no_circle() -> None:
@@ -442,3 +499,125 @@ def test_parents_that_were_gone_before_a_walk_was_taken_up_again_count() -> None
     assert first.is_gone
     with pytest.raises(RequestRejected, match="404 for every one of 10 parents"):
         list(read_pages(gone, child, parents, first.token))
+
+
+# Rows that come and go while a list is read
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class Busy(World):
+    """A list of `rows` in pages of two; before the answer to each request, `events` (by its number) change it.
+
+    Rows are ids with the minute of their last change after noon, when the first page is answered.
+    """
+
+    reply: Callable[[Request], Any] = field(default=lambda request: None)
+    rows: list[tuple[int, int]] = field(default_factory=lambda: [(number, -60) for number in range(1, 7)])
+    events: dict[int, Callable[[list[tuple[int, int]]], object]] = field(default_factory=dict)
+    dated: bool = True
+
+    def fetch(self, stream: HttpStream, request: Request) -> Response:
+        self.asked.append(request)
+        if event := self.events.get(len(self.asked)):
+            event(self.rows)
+        start = 2 * int(str(request.params["page"])) - 2
+        records = [
+            {"id": number, "updated_at": (NOW + timedelta(minutes=minute)).isoformat()}
+            for number, minute in self.rows[start : start + 2]
+        ]
+        body = {"data": records, "pages": -(-len(self.rows) // 2), "total": len(self.rows)}
+        headers = {"date": format_datetime(NOW, usegmt=True)} if self.dated else {}
+        return Response(200, headers, json.dumps(body).encode())
+
+
+BUSY = stream(paginator=PAGES, cursor=Cursor("updated_at"))
+
+
+def gone_and_come(rows: list[tuple[int, int]]) -> None:
+    new = max(number for number, _ in rows) + 1
+    del rows[0]
+    rows.append((new, 0))
+
+
+def test_a_record_that_goes_while_another_comes_is_an_incomplete_read_although_the_count_stays() -> None:
+    world = Busy(events={2: gone_and_come})
+
+    with pytest.raises(IncompleteRead) as caught:
+        list(read_pages(world, BUSY, WHOLE))
+
+    assert str(caught.value) == (
+        "things: GET /things, page 3: 1 records went while the list was read, and 1 were missed; it is read again."
+    )
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        {2: lambda rows: rows.insert(0, (rows.pop(4)[0], 0))},
+        {3: lambda rows: rows.insert(2, (rows.pop(5)[0], 0))},
+    ],
+    ids=["to the first page", "to the second page"],
+)
+def test_a_record_that_moves_to_the_front_unread_is_an_incomplete_read(events: dict[int, Any]) -> None:
+    with pytest.raises(IncompleteRead, match="0 records went while the list was read, and 1 were missed"):
+        list(read_pages(Busy(events=events), BUSY, WHOLE))
+
+
+def test_a_record_that_both_walks_miss_is_betrayed_by_the_one_that_went() -> None:
+    events: dict[int, Any] = {2: gone_and_come, 4: lambda rows: rows.insert(0, (8, 0)), 5: gone_and_come}
+
+    with pytest.raises(IncompleteRead, match="1 records went while the list was read, and 0 were missed"):
+        list(read_pages(Busy(events=events), BUSY, WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("event", "read"),
+    [
+        (lambda rows: rows.insert(0, (7, 0)), [1, 2, 2, 3, 4, 5, 6]),
+        (lambda rows: rows.append((7, 0)), [1, 2, 3, 4, 5, 6, 7]),
+        (lambda rows: rows.__setitem__(3, (4, 0)), [1, 2, 3, 4, 5, 6]),
+        (lambda rows: rows.__setitem__(0, (1, 0)), [1, 2, 3, 4, 5, 6]),
+    ],
+    ids=["comes first", "comes last", "is edited unread", "is edited after it was read"],
+)
+def test_a_record_that_comes_or_is_edited_leaves_a_list_complete(event: Callable[..., None], read: list[int]) -> None:
+    pages = list(read_pages(Busy(events={2: event}), BUSY, WHOLE))
+
+    assert [number for page in pages for number in ids(page)] == read
+
+
+@pytest.mark.parametrize(("events", "calls"), [({}, 3), ({2: lambda rows: rows.__setitem__(3, (4, 0))}, 6)])
+def test_a_list_is_walked_twice_only_where_something_in_it_is_newer(events: dict[int, Any], calls: int) -> None:
+    world = Busy(events=events)
+
+    list(read_pages(world, BUSY, WHOLE))
+
+    assert len(world.asked) == calls
+
+
+def test_a_list_that_repeats_a_record_and_does_not_change_is_read() -> None:
+    rows = [(number, -60) for number in (1, 2, 2, 3)]
+
+    assert len(list(read_pages(Busy(rows=rows), BUSY, WHOLE))) == 2
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_list_that_changed_before_it_was_taken_up_again_is_an_incomplete_read(dated: bool) -> None:
+    first = next(read_pages(Busy(dated=dated), BUSY, WHOLE))
+    world = Busy(dated=dated)
+    gone_and_come(world.rows)
+    world.rows.insert(0, (8, 0))
+    if dated:
+        with pytest.raises(IncompleteRead, match="the list changed since its first pages were read"):
+            list(read_pages(world, BUSY, WHOLE, first.token))
+    else:  # a server that does not date its answers cannot be checked
+        assert len(list(read_pages(world, BUSY, WHOLE, first.token))) == 3
+
+
+def test_so_many_new_records_that_a_page_comes_again_are_no_circle_but_an_incomplete_read() -> None:
+    world = Busy(events={2: lambda rows: rows.__setitem__(slice(0, 0), [(7, 0), (8, 0)])})
+
+    with pytest.raises(IncompleteRead, match="page 2: only records that earlier pages had"):
+        list(read_pages(world, BUSY, WHOLE))
