@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from pydantic import ValidationError
@@ -49,7 +49,7 @@ from connector_resources.http.authenticators import BearerToken
 from connector_resources.http.messages import Answer, Request, Response
 from connector_resources.http.paginators import PageNumber
 from connector_resources.http.rate_limit import RateLimit
-from connector_resources.http.stream import HttpStream, bound, open_answer
+from connector_resources.http.stream import HttpStream, bound, fields_of, open_answer
 from connector_resources.resource import HttpSource, setting
 from connector_resources.streams import Column, Cursor, Deletions, Page, Parent, ParentRow, Slice, Stream
 
@@ -1705,18 +1705,27 @@ class Aha(HttpSource):
         return replace(answer, records=found, envelope=envelope)
 
     def _detail(self, stream: DetailedStream, record: msgspec.Raw) -> msgspec.Raw | None:
-        fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        """Return the whole record; one without an id that can be asked for stays as it is, to be put aside."""
+        fields = fields_of(record)
         if stream.unless_has is not None and stream.unless_has in fields:
             return record
-        request = Request(stream.detail.format(id=msgspec.json.decode(fields["id"])))
+        record_id = _readable_id(fields)
+        if record_id is None:
+            return record
+        request = Request(stream.detail.format(id=quote(record_id, safe="")))
         try:
             response = self.fetch(stream, request)
         except RequestRejected as error:
             if error.status == 404:
                 return None
             raise
-        (detail,) = open_answer(f"{self.name}.{stream.name}", stream.detail_record, request, response).records
-        return detail
+        details = open_answer(f"{self.name}.{stream.name}", stream.detail_record, request, response).records
+        if len(details) != 1 or _readable_id(fields_of(details[0])) not in (record_id, None):
+            raise MalformedPage(
+                f"{self.name}.{stream.name}: GET {request.path}: asked for one record, got another. Nothing was "
+                "written; run it again."
+            )
+        return details[0]
 
     def _report_rows(self, stream: HttpStream, request: Request, response: Response) -> Answer:
         """Make records of rows that are lists, each with the report's columns beside it.
@@ -1752,6 +1761,13 @@ class _Report(msgspec.Struct):
     columns: msgspec.Raw
     rows: list[msgspec.Raw]
     pagination: Annotated[list[dict[str, int | str]], msgspec.Meta(min_length=1)] | dict[str, int | str]
+
+
+def _readable_id(fields: Mapping[str, msgspec.Raw]) -> str | None:
+    try:
+        return str(msgspec.json.decode(fields["id"], type=str | int))
+    except (KeyError, msgspec.DecodeError):
+        return None
 
 
 class _Nested(msgspec.Struct):

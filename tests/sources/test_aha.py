@@ -317,6 +317,30 @@ def test_products_are_read_whole_and_one_deleted_meanwhile_is_left_out(account: 
     assert page.total == 2
 
 
+def test_a_short_record_that_cannot_be_asked_for_is_left_as_it_is_and_the_others_are_whole(
+    account: Account, tmp_path: Path
+) -> None:
+    short = [rb'{"id":"1","name":"\ud800"}', rb'{"id":"\ud800"}', b'{"name":"x"}', b'{"id":[1]}', b'{"id":"a/b?c"}']
+    account.prepare("/products", b'{"products":[%s],"pagination":{"total_records":5}}' % b",".join(short))
+    account.prepare("/products/1", rb'{"product":{"id":"1","name":"\ud800","state":"whole"}}')
+    account.prepare("/products/a%2Fb%3Fc", b'{"product":{"id":"a/b?c","state":"whole"}}')
+    aha = source(account, tmp_path)
+    (page,) = aha.read(aha.stream("products"), Slice())
+    assert list(map(bytes, page.records)) == [
+        rb'{"id":"1","name":"\ud800","state":"whole"}',
+        *short[1:4],
+        b'{"id":"a/b?c","state":"whole"}',
+    ]
+
+
+@pytest.mark.parametrize("body", [b'{"product":{"id":"2"}}', b'{"product":[{"id":"1"},{"id":"2"}]}', b'{"product":[]}'])
+def test_the_detail_of_another_record_fails_the_read(account: Account, tmp_path: Path, body: bytes) -> None:
+    account.prepare("/products", {"products": [{"id": "1"}], "pagination": pagination(1)})
+    account.prepare("/products/1", body)
+    with pytest.raises(MalformedPage, match="GET /products/1: asked for one record, got another"):
+        records(source(account, tmp_path), "products", Slice())
+
+
 def test_a_detail_that_is_refused_fails_the_read(account: Account, tmp_path: Path) -> None:
     account.prepare("/products", {"products": [{"id": "1"}], "pagination": pagination(1)})
     account.prepare("/products/1", b"", 403)
