@@ -16,6 +16,7 @@ import urllib3.exceptions
 
 from connector_resources.errors import ConfigurationError, RateLimited, RequestRejected
 from connector_resources.http.authenticators import Authenticator, Signature
+from connector_resources.http.deadline import DeadlineAdapter
 from connector_resources.http.messages import Request, Response
 from connector_resources.http.rate_limit import RateLimiter
 from connector_resources.http.retry import RetryPolicy, TryAgain, demanded_wait, exhausted_wait
@@ -80,6 +81,8 @@ class Client:
         # Left to itself, requests replaces our Authorization header by what ~/.netrc holds for the host.
         # What else the environment says is taken over by hand.
         self.session.trust_env = False
+        for scheme in ("https://", "http://"):
+            self.session.mount(scheme, DeadlineAdapter(lambda: self.total_timeout_seconds))
         self.session.proxies.update(requests.utils.get_environ_proxies(self.base_url, no_proxy=None))
         self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 

@@ -376,6 +376,10 @@ CASES: dict[str, tuple[HttpStream, Wrong, type[ConnectorError] | tuple[type[Conn
     "a connection that breaks": (NUMBERED, on_page(2, lambda data, number, params: reset), RequestRetryable),
     "no answer": (NUMBERED, on_page(2, hanging()), RequestRetryable),
     "headers and no body": (NUMBERED, on_page(2, hanging(HEAD)), RequestRetryable),
+    "a header that drips": (NUMBERED, on_page(2, hanging(HEAD[:-4] + b"\r\nX: ", b"x")), RequestRetryable),
+    "a promise to go on, again and again": (
+        NUMBERED, on_page(2, hanging(b"", b"HTTP/1.1 100 Continue\r\n\r\n")), RequestRetryable,
+    ),
     "a body that drips": (NUMBERED, on_page(2, hanging(http(b"", length=10**6), b" ")), RequestRetryable),
 }  # fmt: skip
 
