@@ -106,7 +106,7 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
             try:
                 response = walk.fetch(stream, request)
             except RequestRejected as error:
-                if error.status == 404 and parent is not None:
+                if error.status == 404 and parent is not None and not chain.pages:
                     # The parent was removed after it was listed; it has no children any more.
                     missing += 1
                     if missing == len(parents) >= _SUSPICIOUS_PARENTS:

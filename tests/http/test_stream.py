@@ -156,6 +156,23 @@ def test_a_parent_that_is_gone_has_no_children() -> None:
     assert [(page.parent, ids(page)) for page in pages] == [(PARENTS[0], []), (PARENTS[1], []), (PARENTS[2], [91])]
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_parent_is_not_gone_in_the_middle_of_its_list(resumed: bool) -> None:
+    """Its first pages are there: to take a 404 after them for the end would lose the rest."""
+
+    def reply(request: Request) -> Any:
+        gone = request.params["page"] == "2"
+        return RequestRejected("gone", status=404) if gone else numbered(3)(request)
+
+    parents = Slice(parents=(ParentRow({"thing_id": 1}),))
+    child = stream(path="/things/{thing_id}/children", parent=Parent(stream(), {"thing_id": "id"}), paginator=PAGES)
+    walk = read_pages(World(reply), child, parents)
+    token = next(walk).token
+
+    with pytest.raises(RequestRejected, match="gone"):
+        list(read_pages(World(reply), child, parents, token) if resumed else walk)
+
+
 def test_a_list_that_is_not_there_is_an_error_where_there_is_no_parent() -> None:
     with pytest.raises(RequestRejected):
         list(read_pages(World(lambda request: RequestRejected("gone", status=404)), stream(), WHOLE))
