@@ -24,6 +24,7 @@ import pytest
 
 from connector_resources.errors import ConfigurationError
 from connector_resources.sources import discover
+from orchestration.io_manager import Warehouse
 from orchestration.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -195,6 +196,8 @@ def test_every_variable_is_read() -> None:
             "SANDBOX_SEED": "7",
             "SANDBOX_TODAY": "2025-03-01",
             "DUCKDB_MEMORY_LIMIT": "1GB",
+            "KEEP_SPOOLS_DAYS": "0.5",
+            "KEEP_SPOOLS_GB": "0.1",
         }
     )
     assert read == Settings(
@@ -208,7 +211,16 @@ def test_every_variable_is_read() -> None:
         sandbox_seed=7,
         sandbox_today=date(2025, 3, 1),
         memory_limit="1GB",
+        keep_spools_days=0.5,
+        keep_spools_bytes=100_000_000,
     )
+
+
+def test_what_is_set_reaches_the_warehouse() -> None:
+    resources = definitions(KEEP_SPOOLS_DAYS="0.5", KEEP_SPOOLS_GB="0.1", DUCKDB_MEMORY_LIMIT="1GB").resources or {}
+    warehouse = resources["warehouse"]
+    assert isinstance(warehouse, Warehouse)
+    assert (warehouse.keep_spools_days, warehouse.keep_spools_bytes, warehouse.memory_limit) == (0.5, 10**8, "1GB")
 
 
 def test_what_is_set_to_nothing_is_not_set() -> None:
@@ -230,6 +242,8 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
         ("SANDBOX_SCALE", "nan", "SANDBOX_SCALE is 'nan'; set it to a finite number that is not negative."),
         ("SANDBOX_LIMITS", "-1", "SANDBOX_LIMITS is '-1'; set it to a finite number that is not negative."),
         ("SANDBOX_LIMITS", "inf", "SANDBOX_LIMITS is 'inf'; set it to a finite number that is not negative."),
+        ("KEEP_SPOOLS_DAYS", "-1", "KEEP_SPOOLS_DAYS is '-1'; set it to a finite number that is not negative."),
+        ("KEEP_SPOOLS_GB", "2GB", "KEEP_SPOOLS_GB is '2GB'; set it to a number."),
         ("SANDBOX_SEED", "1.5", "SANDBOX_SEED is '1.5'; set it to a whole number."),
         *(
             (
