@@ -40,7 +40,7 @@ lint: $(INSTALLED) ## Check format, style and types
 
 test-duckdb-2: $(DUCKDB_2)/.installed ## Run the tests of the destinations with DuckDB 2
 	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -c 'import duckdb; assert duckdb.__version__[:2] == "2.", duckdb.__version__'
-	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile tests/destinations
+	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile tests/destinations tests/chaos/test_commit*.py
 
 $(DUCKDB_2)/.installed: $(INSTALLED)
 	@scripts/install $(VENV) --target $(DUCKDB_2) 'duckdb>=2,<3'

@@ -131,8 +131,8 @@ def child(code: str, *arguments: object, **environment: str) -> "subprocess.Pope
     )
 
 
-def said(process: "subprocess.Popen[str]", *, returncode: int = 0) -> str:
+def said(process: "subprocess.Popen[str]", *, returncode: int = 0, seconds: float = 60) -> str:
     """What a child process printed, once it has ended as it should."""
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=seconds)
     assert process.returncode == returncode, errors
     return output.strip()
