@@ -265,6 +265,7 @@ def _add_facts(
 
     `wide` is metadata too large to be stored with each partition of a range: it goes to the last one.
     """
+    version = _version_to_tell(context, facts, version)
     context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
     if not context.has_asset_partitions:
         held = {"dagster/row_count": facts[SNAPSHOT].rows, **_held(facts[SNAPSHOT], changes.get(SNAPSHOT))}
@@ -277,6 +278,37 @@ def _add_facts(
         else:
             about["left_as_it_was"] = "older than what the API lists"
         context.step_context.add_asset_metadata(about, asset_key=context.asset_key, partition_key=key)
+
+
+def _version_to_tell(context: dg.OutputContext, facts: Mapping[str, PartitionFacts], version: str) -> str:
+    """Return the version that Dagster is told: the one it knows, where no partition of the run has changed since.
+
+    Dagster keeps one version for all partitions of a run. After a range the days of it, run alone, would otherwise go
+    by another name than the range gave them, and what is made from them would look stale though nothing has changed.
+    What Dagster knows is compared, not the tables: a run may have died between its commit and its event.
+    """
+    if not context.has_asset_partitions:
+        return version
+    keys = context.asset_partition_keys
+    latest: dict[str | None, dg.AssetMaterialization | None] = {}
+    for record in _newest(context, keys):
+        latest.setdefault(record.partition_key, record.asset_materialization)
+    known: list[str | None] = []
+    for key in keys:
+        if key not in latest:  # another was materialised twice since
+            latest[key] = next((record.asset_materialization for record in _newest(context, [key])), None)
+        event = latest[key]
+        said = None if event is None else event.metadata.get("data_version")
+        if event is None or (key in facts and (said is None or said.value != facts[key].data_version)):
+            return version
+        known.append((event.tags or {}).get("dagster/data_version"))
+    return known[0] if known[0] is not None and len(set(known)) == 1 else version
+
+
+def _newest(context: dg.OutputContext, keys: Sequence[str]) -> Sequence[dg.EventLogRecord]:
+    """Return the newest materializations of partitions, as many as there are partitions, the newest first."""
+    asked = dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=list(keys))
+    return context.step_context.instance.fetch_materializations(asked, limit=len(keys)).records
 
 
 def _held(facts: PartitionFacts, change: Change | None) -> dict[str, Any]:
