@@ -19,11 +19,9 @@ from connector_resources.http.authenticators import Authenticator, Signature
 from connector_resources.http.deadline import DeadlineAdapter
 from connector_resources.http.messages import Request, Response
 from connector_resources.http.rate_limit import RateLimiter
-from connector_resources.http.retry import RetryPolicy, TryAgain, demanded_wait, exhausted_wait
+from connector_resources.http.retry import RetryPolicy, TryAgain, budget_told, demanded_wait, exhausted_wait
 
 _CHUNK_BYTES = 1 << 20
-_LONGEST_BLOCK_SECONDS = 3600.0
-"""No single answer stops all processes of an account for longer than this."""
 _UNSENDABLE = (
     requests.exceptions.InvalidHeader,
     requests.exceptions.InvalidSchema,
@@ -105,7 +103,7 @@ class Client:
                     if self.authenticator.refresh(signature):
                         signature = self.authenticator.sign()
                         response = self._send_once(where, request, signature, limiters)
-                return self._judged(where, response)
+                return self._judged(where, response, limiters)
         raise AssertionError("tenacity re-raises the last error")
 
     def _wait(self, seconds: float) -> None:
@@ -129,6 +127,8 @@ class Client:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
+                for limiter in (self.limiter, *limiters):
+                    limiter.answered()
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, self._body(where, answer))
         except _UNSENDABLE as error:
@@ -166,17 +166,20 @@ class Client:
         self.statistics.bytes += size
         return b"".join(chunks)
 
-    def _judged(self, where: str, response: Response) -> Response:
+    def _judged(self, where: str, response: Response, limiters: Sequence[RateLimiter]) -> Response:
         """Return a usable answer as it is; raise what any other one means."""
         status = response.status
         if 200 <= status < 300:
+            if (budget := budget_told(response.headers)) is not None:
+                self.limiter.told(*budget)
             if (pause_seconds := exhausted_wait(response.headers)) is not None:
                 self.limiter.block(min(pause_seconds, self.retry.longest_wait_seconds))
             return response
         if status == 429 or status >= 500:
             demanded_seconds = demanded_wait(response.headers)
-            if demanded_seconds is not None and status == 429:
-                self.limiter.block(min(demanded_seconds, _LONGEST_BLOCK_SECONDS))
+            if status == 429:
+                for limiter in (self.limiter, *limiters):
+                    limiter.refused(demanded_seconds)
             if demanded_seconds is not None and demanded_seconds > self.retry.longest_wait_seconds:
                 raise RateLimited(
                     f"{where}: {status}, and the server asks to wait {demanded_seconds:.0f} s. Run it again then; "

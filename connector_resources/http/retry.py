@@ -101,9 +101,17 @@ def demanded_wait(headers: Mapping[str, str], now: Callable[[], float] = time.ti
 
 def exhausted_wait(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
     """Return how long to wait before the next request where an answer says that the budget is spent, else None."""
-    if headers.get("x-ratelimit-remaining") != "0":
+    remaining = _number(headers.get("x-ratelimit-remaining", ""))
+    if remaining is None or remaining > 0:
         return None
     return _reset_wait(headers.get("x-ratelimit-reset"), now)
+
+
+def budget_told(headers: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return the limit that an answer tells and how many requests of it remain; None where it does not tell both."""
+    limit = _number(headers.get("x-ratelimit-limit", ""))
+    remaining = _number(headers.get("x-ratelimit-remaining", ""))
+    return None if limit is None or remaining is None else (limit, max(0.0, remaining))
 
 
 def _reset_wait(reset: str | None, now: Callable[[], float]) -> float | None:

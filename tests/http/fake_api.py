@@ -130,7 +130,7 @@ def client(
         name="test",
         base_url=BASE_URL,
         authenticator=authenticator or NoAuthentication(),
-        limiter=RateLimiter(limit or RateLimit(), folder / "limit", clock=clock, sleep=clock.sleep),
+        limiter=RateLimiter(limit or RateLimit(), folder / "limit", clock=clock, sleep=clock.sleep, wall=clock),
         retry=retry or RetryPolicy(),
         expired=tuple(expired),
         sleep=clock.sleep,

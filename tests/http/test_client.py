@@ -1,8 +1,10 @@
 import gzip
 import io
+import time
 import traceback
 import zlib
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import urllib3.exceptions
 from connector_resources.errors import ConfigurationError, RateLimited, RequestRejected, RequestRetryable
 from connector_resources.http.authenticators import ApiKeyQuery, BearerToken, Signature
 from connector_resources.http.messages import Request
-from connector_resources.http.rate_limit import RateLimit, RateLimiter
+from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing
 from connector_resources.http.retry import RetryPolicy
 from tests.http.fake_api import Clock, FakeApi, Prepared, Step, answer, client
 
@@ -166,16 +168,67 @@ def test_a_wait_longer_than_the_policy_gives_the_place_back(tmp_path: Path, stat
     assert (caught.value.wait_seconds, caught.value.status, clock.slept) == (61.0, status, [])
 
 
-def test_a_refusal_for_the_rate_holds_the_whole_account_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [61, 3_000])
+def test_a_refusal_for_the_rate_holds_the_whole_account_back_for_all_that_is_demanded(
+    tmp_path: Path, seconds: int
+) -> None:
     clock = Clock()
     limit = RateLimit(per_second=100)
-    with FakeApi(Prepared(429, headers={"Retry-After": "61"})) as api, pytest.raises(RateLimited):
+    with (
+        FakeApi(Prepared(429, headers={"Retry-After": str(seconds)})) as api,
+        pytest.raises(RateLimited, match=f"asks to wait {seconds} s") as caught,
+    ):
         client(api, tmp_path, clock=clock, limit=limit).send(REQUEST)
 
     with FakeApi(Prepared()) as api:
         client(api, tmp_path, clock=clock, limit=limit).send(REQUEST)
 
-    assert clock.slept == [61.0]
+    assert (caught.value.wait_seconds, clock.slept) == (seconds, [seconds])
+
+
+DEMANDS = {
+    "Retry-After in seconds": lambda: {"Retry-After": "20"},
+    "Retry-After as a date": lambda: {"Retry-After": formatdate(time.time() + 20, usegmt=True)},
+    "Reset in seconds": lambda: {"X-Ratelimit-Reset": "20"},
+    "Reset as an epoch": lambda: {"X-Ratelimit-Reset": str(int(time.time()) + 20)},
+    "Reset as an epoch in milliseconds": lambda: {"X-Ratelimit-Reset": str(int(time.time() + 20) * 1000)},
+}
+
+
+@pytest.mark.parametrize("headers", DEMANDS.values(), ids=DEMANDS)
+def test_a_refusal_holds_others_back_in_whatever_form_the_wait_is_told(
+    tmp_path: Path, headers: Callable[[], dict[str, str]]
+) -> None:
+    clock = Clock()
+    limit = RateLimit(per_second=100)
+    with FakeApi(Prepared(429, headers=headers())) as api, pytest.raises(RequestRetryable):
+        client(api, tmp_path, clock=clock, limit=limit, retry=RetryPolicy(tries=1)).send(REQUEST)
+    with FakeApi(Prepared()) as api:
+        client(api, tmp_path, clock=clock, limit=limit).send(REQUEST)
+
+    assert clock.slept == [pytest.approx(19.5, abs=1.0)]
+
+
+def test_a_refusal_without_a_word_on_waiting_slows_the_account_and_its_stream_s_limit(tmp_path: Path) -> None:
+    clock = Clock()
+    reports = RateLimiter(RateLimit(per_second=1), tmp_path / "reports", clock=clock, sleep=clock.sleep, wall=clock)
+    api = FakeApi(Prepared(429))
+    one = client(api, tmp_path, clock=clock, limit=RateLimit(per_second=5), retry=RetryPolicy(tries=1))
+    with api, pytest.raises(RequestRetryable):
+        one.send(REQUEST, (reports,))
+
+    assert [limiter.standing() for limiter in (one.limiter, reports)] == [Standing(0.0, 0.5)] * 2
+
+
+def test_fewer_requests_left_than_were_sent_from_here_slow_the_account(tmp_path: Path) -> None:
+    clock = Clock()
+    told = Prepared(headers={"X-Ratelimit-Limit": "300", "X-Ratelimit-Remaining": "100", "X-Ratelimit-Reset": "60"})
+    with FakeApi(*[told] * 11) as api:
+        one = client(api, tmp_path, clock=clock, limit=RateLimit(per_second=20, per_minute=300))
+        for _ in range(11):
+            one.send(REQUEST)
+
+    assert sum(clock.slept) > 10 * 60 / 101
 
 
 def test_a_spent_budget_pauses_the_account_before_it_is_refused(tmp_path: Path) -> None:
@@ -191,7 +244,7 @@ def test_a_spent_budget_pauses_the_account_before_it_is_refused(tmp_path: Path) 
 
 def test_a_stream_s_own_limit_comes_on_top_of_the_account_s(tmp_path: Path) -> None:
     clock = Clock()
-    reports = RateLimiter(RateLimit(per_minute=1), tmp_path / "reports", clock=clock, sleep=clock.sleep)
+    reports = RateLimiter(RateLimit(per_minute=1), tmp_path / "reports", clock=clock, sleep=clock.sleep, wall=clock)
     with FakeApi(Prepared(), Prepared()) as api:
         one = client(api, tmp_path, clock=clock, limit=RateLimit(per_second=5))
         one.send(REQUEST, (reports,))

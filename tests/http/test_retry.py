@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_resources.errors import RateLimited, RequestRejected
-from connector_resources.http.retry import RetryPolicy, TryAgain, demanded_wait, exhausted_wait
+from connector_resources.http.retry import RetryPolicy, TryAgain, budget_told, demanded_wait, exhausted_wait
 from tests.http.fake_api import Clock
 
 NOW = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
@@ -68,7 +68,9 @@ def test_retry_after_wins_over_a_reset(headers: Mapping[str, str], expected: flo
     ("headers", "expected"),
     [
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "30"}, 30.0),
+        ({"x-ratelimit-remaining": "-1", "x-ratelimit-reset": "30"}, 30.0),
         ({"x-ratelimit-remaining": "1", "x-ratelimit-reset": "30"}, None),
+        ({"x-ratelimit-remaining": "none", "x-ratelimit-reset": "30"}, None),
         ({"x-ratelimit-remaining": "0"}, None),
         ({"x-ratelimit-reset": "30"}, None),
         ({}, None),
@@ -76,6 +78,23 @@ def test_retry_after_wins_over_a_reset(headers: Mapping[str, str], expected: flo
 )
 def test_a_budget_is_spent_where_nothing_remains(headers: Mapping[str, str], expected: float | None) -> None:
     assert exhausted_wait(headers, now=lambda: NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-ratelimit-limit": "300", "x-ratelimit-remaining": "299"}, (300.0, 299.0)),
+        ({"x-ratelimit-limit": "300", "x-ratelimit-remaining": "-2"}, (300.0, 0.0)),
+        ({"x-ratelimit-limit": "300, 20;w=1", "x-ratelimit-remaining": "7"}, None),
+        ({"x-ratelimit-limit": "300"}, None),
+        ({"x-ratelimit-remaining": "7"}, None),
+        ({}, None),
+    ],
+)
+def test_a_budget_is_told_by_its_limit_and_what_remains(
+    headers: Mapping[str, str], expected: tuple[float, float] | None
+) -> None:
+    assert budget_told(headers) == expected
 
 
 @given(st.text(), st.sampled_from(["retry-after", "x-ratelimit-reset"]))

@@ -1,0 +1,155 @@
+"""One budget per account: real processes, a real sandbox with Aha!'s limits, and kills."""
+
+import random
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import portalocker
+import pytest
+import requests
+
+from connector_resources.http.rate_limit import RateLimit, RateLimiter
+from connector_resources.sandbox.process import SandboxProcess
+from connector_resources.sandbox.settings import Settings
+from tests.landing import child, said
+
+PER_SECOND, PER_MINUTE = 20, 300
+
+READER = """
+import sys, threading
+from connector_resources.http.messages import Request
+from connector_resources.sandbox.accounts import credentials
+from connector_resources.sources.aha import Aha
+
+url, folder = sys.argv[1:]
+aha = Aha(**credentials("aha"), base_url=url + "/aha", state_folder=folder)
+client, over = aha.client, threading.Event()
+print("ready", flush=True)
+sys.stdin.readline()
+threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
+sent = 0
+while not over.is_set():
+    client.send(Request("/me"))
+    sent += 1
+print(sent)
+"""
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from connector_resources.http.rate_limit import RateLimit, RateLimiter
+
+def hang():
+    print("holding", flush=True)
+    time.sleep(600)
+
+RateLimiter(RateLimit(per_second=20, per_minute=300), Path(sys.argv[1]), clock=hang).acquire()
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[str]:
+    """A sandbox with the vendor's limits; it has made its data already, for somebody without a key."""
+    with SandboxProcess(Settings(scale=0.05)) as process:
+        requests.get(f"{process.url}/aha/api/v1/me", timeout=30)
+        yield process.url
+
+
+def readers(url: str, folder: Path, count: int) -> "list[subprocess.Popen[str]]":
+    """Start processes that send as much as they may, all at the same moment, until `ended`."""
+    started = [child(READER, url, folder) for _ in range(count)]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return started
+
+
+def ended(processes: "list[subprocess.Popen[str]]") -> list[int]:
+    """Tell all of them at once to end; return how many requests each has sent."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("over\n")
+        process.stdin.flush()
+    return [int(said(process)) for process in processes]
+
+
+def log(url: str) -> list[dict[str, Any]]:
+    """What the sandbox saw, of the last thousand requests, but for those without a key."""
+    seen: list[dict[str, Any]] = requests.get(f"{url}/_sandbox/requests", timeout=10).json()["last"]
+    return [entry for entry in seen if entry["status"] != 401]
+
+
+def refused(url: str) -> int:
+    return sum(entry["status"] == 429 for entry in log(url))
+
+
+def test_eight_processes_get_95_per_cent_of_what_a_second_allows_fairly_and_are_never_refused(
+    sandbox: str, tmp_path: Path
+) -> None:
+    processes = readers(sandbox, tmp_path, 8)
+    time.sleep(10.5)  # the sandbox counts real seconds
+    sent = ended(processes)
+
+    seen = [entry["time"] for entry in log(sandbox)]
+    paces = [PER_SECOND / (seen[start + PER_SECOND] - seen[start]) for start in range(len(seen) - PER_SECOND)]
+    print(f"{len(seen)} requests, {(len(seen) - 1) / (seen[-1] - seen[0]) / PER_SECOND:.1%} of the limit, {sent}")
+    assert refused(sandbox) == 0
+    assert statistics.median(paces) >= 0.95 * PER_SECOND  # typical, so that a busy machine does not decide
+    assert all(abs(count - statistics.mean(sent)) <= 0.2 * statistics.mean(sent) for count in sent)
+
+
+def test_processes_killed_while_they_draw_on_the_budget_hold_up_nobody_and_nobody_is_refused(
+    sandbox: str, tmp_path: Path
+) -> None:
+    draw = random.Random(3)
+    processes = readers(sandbox, tmp_path, 8)
+    for process in processes[:5]:
+        time.sleep(draw.uniform(0.1, 0.5))
+        process.kill()
+        process.communicate()
+    survivors = processes[5:]
+    before = len(log(sandbox))
+    deadline = time.monotonic() + 30
+    while len(log(sandbox)) < before + 40:
+        assert time.monotonic() < deadline, "the survivors do not get on"
+        time.sleep(0.1)
+    assert min(ended(survivors)) > 10
+    assert refused(sandbox) == 0
+
+
+def test_a_process_killed_while_it_holds_the_lock_blocks_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "permits"
+    holder = child(HOLDER, path)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "holding\n"
+    with path.open("r+") as file, pytest.raises(portalocker.LockException):
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+
+    holder.kill()
+    holder.communicate()
+
+    assert RateLimiter(RateLimit(PER_SECOND, PER_MINUTE), path).acquire() == 0.0
+
+
+@pytest.mark.soak
+def test_eight_processes_get_95_per_cent_of_what_minutes_allow_fairly_and_are_never_refused(
+    sandbox: str, tmp_path: Path
+) -> None:
+    processes = readers(sandbox, tmp_path, 8)
+    time.sleep(178)
+    sent = ended(processes)
+
+    seen = [entry["time"] for entry in log(sandbox)]
+    cycles = [PER_MINUTE / (seen[start + PER_MINUTE] - seen[start]) for start in range(len(seen) - PER_MINUTE)]
+    print(f"{len(seen)} requests, {min(cycles) * 60 / PER_MINUTE:.1%} of the limit in the worst minute, {sent}")
+    assert refused(sandbox) == 0
+    assert min(cycles) * 60 >= 0.95 * PER_MINUTE
+    assert all(abs(count - statistics.mean(sent)) <= 0.2 * statistics.mean(sent) for count in sent)
