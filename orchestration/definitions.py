@@ -9,6 +9,7 @@ from orchestration.connection import connection, source_resource
 from orchestration.duckdb_resource import LockedDuckDBResource
 from orchestration.io_manager import Warehouse
 from orchestration.partitions import daily
+from orchestration.rate_budget import rate_budget_assets
 from orchestration.settings import Settings
 
 settings = Settings.from_environment()
@@ -25,6 +26,7 @@ defs = dg.Definitions(
             for stream in settings.selected(source.name, source.streams)
         ),
         *frames.assets(),
+        *rate_budget_assets(sources, settings.mode),
     ],
     resources={
         "connection": connection(settings),
