@@ -19,8 +19,8 @@ from orchestration.partitions import partition_keys, window, within_horizon
 from orchestration.run_config import StreamConfig
 
 _REPORT_EVERY_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 900.0
-"""A vendor that asks for a longer pause than a run may last gets none: the run fails and says so."""
+_LONGEST_PAUSE_SECONDS = 3600.0
+"""As long as the account's limiter can wait. A vendor that asks for more gets none: the run fails and says so."""
 _GIVEN_BACK = 10
 """How often a step that the vendor asks to wait gives its place back before that is an error."""
 

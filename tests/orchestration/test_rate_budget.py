@@ -103,3 +103,24 @@ def test_a_budget_is_made_last_and_also_after_a_stream_that_fails(project: Proje
 
     assert (steps[-1], result.success) == ("drift__rate_budget", False)
     assert materialized(result, "drift/rate_budget").keys() == {None}
+
+
+@pytest.mark.parametrize("seconds", [61, 3_000, 3_600])
+def test_a_demanded_wait_of_more_than_a_minute_gives_the_place_back_for_all_of_it_and_keeps_what_was_read(
+    project: Project, fail: Fail, seconds: int
+) -> None:
+    fail({"pattern": "GET /drift/accounts*", "kind": "429", "retry_after": str(seconds), "skip": 1})
+    context = dg.build_asset_context(resources=project.resources())
+    with pytest.raises(dg.RetryRequested) as asked:
+        project.asset("drift/accounts")(context)
+    assert asked.value.seconds_to_wait == seconds
+
+    fail()
+    again = materialized(project.run("drift/accounts"), "drift/accounts")[None]
+    assert (again["pages_resumed"], again["requests"]) == (1, again["pages"] - 1)
+
+
+def test_a_demanded_wait_of_more_than_an_hour_fails_and_says_so(project: Project, fail: Fail) -> None:
+    fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "3601"})
+    with pytest.raises(dg.Failure, match="the server asks to wait 3601 s"):
+        project.asset("drift/users")(dg.build_asset_context(resources=project.resources()))
