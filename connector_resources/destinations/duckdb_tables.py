@@ -79,6 +79,8 @@ def quoted(name: str) -> str:
 
 def literal(text: str) -> str:
     """Quote a text for SQL where no parameter can stand."""
+    if "\0" in text:  # ends a statement, wherever it stands
+        return f"({' || chr(0) || '.join(map(literal, text.split(chr(0))))})"
     return "'" + text.replace("'", "''") + "'"
 
 
