@@ -127,7 +127,18 @@ import orchestration.definitions
 packages = sorted({name.partition(".")[0] for name in sys.modules})
 print(json.dumps({"events": sorted(set(events)), "packages": packages}))
 """
-SLOW = {"alembic", "airbyte_cdk", "mimesis", "numpy", "pandas", "pyarrow", "sqlalchemy", "starlette", "uvicorn"}
+SLOW = {
+    "alembic",
+    "airbyte_cdk",
+    "matplotlib",
+    "mimesis",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+}
 """What a process that only lists assets would wait for; it is imported where it is used."""
 
 

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from orchestration.frames.aha_plots import FEATURES_BY_STATUS, IDEAS_BY_VOTES, LEAD_DAYS, RELEASE_BURN_UP
 from orchestration.frames.asset import frame_asset, read
 from orchestration.frames.columns import (
     Columns,
@@ -76,6 +77,7 @@ def features(features: "pd.DataFrame") -> "pd.DataFrame":
 features_asset = frame_asset(
     features,
     FEATURES,
+    FEATURES_BY_STATUS,
     features=read(
         "aha",
         "features",
@@ -156,6 +158,7 @@ def ideas(ideas: "pd.DataFrame", endorsements: "pd.DataFrame") -> "pd.DataFrame"
 ideas_asset = frame_asset(
     ideas,
     IDEAS,
+    IDEAS_BY_VOTES,
     ideas=read(
         "aha",
         "ideas",
@@ -236,6 +239,7 @@ def release_progress(releases: "pd.DataFrame", features: "pd.DataFrame") -> "pd.
 release_progress_asset = frame_asset(
     release_progress,
     RELEASE_PROGRESS,
+    RELEASE_BURN_UP,
     releases=read(
         "aha",
         "releases",
@@ -314,6 +318,7 @@ def feature_cycle_time(features: "pd.DataFrame", audits: "pd.DataFrame") -> "pd.
 feature_cycle_time_asset = frame_asset(
     feature_cycle_time,
     FEATURE_CYCLE_TIME,
+    LEAD_DAYS,
     features=read(
         "aha",
         "features",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from orchestration.frames.columns import Columns
+from orchestration.plots import Plot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +24,14 @@ def read(source: str, name: str, columns: Mapping[str, str]) -> dg.AssetIn:
     return dg.AssetIn(key=[source, name], metadata={"columns": dict(columns)})
 
 
-def frame_asset(compute: "Callable[..., pd.DataFrame]", columns: Columns, **inputs: dg.AssetIn) -> dg.AssetsDefinition:
+def frame_asset(
+    compute: "Callable[..., pd.DataFrame]", columns: Columns, plot: Plot | None = None, /, **inputs: dg.AssetIn
+) -> dg.AssetsDefinition:
     """Return the asset `["frames", name of compute]`, which is made of all that has been landed.
 
     `compute` gets each input under its keyword and returns `columns`. The declaration is added to its docstring, so
-    that description, docstring and types are one thing.
+    that description, docstring and types are one thing. `plot` is what its reader would draw first; each
+    materialization carries it.
     """
     description = inspect.getdoc(compute)
     compute.__doc__ = f"{description}\n\n{columns.markdown()}"
@@ -44,10 +48,29 @@ def frame_asset(compute: "Callable[..., pd.DataFrame]", columns: Columns, **inpu
         io_manager_key="warehouse",
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def frame(**frames: Any) -> Any:  # Dagster would import pandas to read a more exact annotation
-        return compute(**frames)
+    def frame(
+        context: dg.AssetExecutionContext, **frames: Any
+    ) -> Any:  # Dagster would import pandas to read "DataFrame"
+        made = compute(**frames)
+        if plot is not None:
+            context.add_output_metadata(_drawn(context, plot, made))
+        return made
 
     return frame
+
+
+def _drawn(context: dg.AssetExecutionContext, plot: Plot, frame: "pd.DataFrame") -> dict[str, dg.MetadataValue[Any]]:
+    """Return a plot and what it says in words, which the web UI shows without a click, as it does no long Markdown.
+
+    A plot that cannot be drawn costs nobody the frame: the log says why.
+    """
+    try:
+        image = plot.image(frame)
+        return {"finding": dg.MetadataValue.text(image.finding), "plot": dg.MetadataValue.md(image.markdown)}
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        context.log.warning(f"The plot {plot.title!r} could not be drawn ({why}); the frame is whole.", exc_info=True)
+        return {"plot": dg.MetadataValue.text(f"could not be drawn: {type(error).__name__}; the run's log says more")}
 
 
 def _code_version(compute: Callable[..., Any]) -> str:

@@ -14,6 +14,7 @@ from orchestration.frames.columns import (
     text,
     whole,
 )
+from orchestration.frames.companies_plots import VOTES_AND_CHATS
 from orchestration.frames.email_domains import FREE_MAIL, domain_of
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def company_requests(
 company_requests_asset = frame_asset(
     company_requests,
     COMPANY_REQUESTS,
+    VOTES_AND_CHATS,
     conversations=read(
         "frames",
         "conversations",

@@ -23,6 +23,12 @@ from orchestration.frames.columns import (
     utc_day,
     whole,
 )
+from orchestration.frames.drift_plots import (
+    CONTACTS_BY_WEEK,
+    CONVERSATIONS_BY_PERSON,
+    FIRST_RESPONSE_BY_WEEK,
+    MESSAGES_BY_DAY,
+)
 from orchestration.frames.email_domains import domain_of
 from orchestration.frames.json_lists import counted, joined
 
@@ -112,6 +118,7 @@ def conversations(
 conversations_asset = frame_asset(
     conversations,
     CONVERSATIONS,
+    FIRST_RESPONSE_BY_WEEK,
     conversations=read(
         "drift",
         "conversations",
@@ -182,6 +189,7 @@ def daily_volume(conversations: "pd.DataFrame", messages: "pd.DataFrame") -> "pd
 daily_volume_asset = frame_asset(
     daily_volume,
     DAILY_VOLUME,
+    MESSAGES_BY_DAY,
     conversations=read(
         "frames",
         "conversations",
@@ -227,7 +235,9 @@ def agent_workload(messages: "pd.DataFrame", users: "pd.DataFrame") -> "pd.DataF
     return AGENT_WORKLOAD.cast(frame.sort_values(["week", "agent_id"]))
 
 
-agent_workload_asset = frame_asset(agent_workload, AGENT_WORKLOAD, messages=_MESSAGES, users=_USERS)
+agent_workload_asset = frame_asset(
+    agent_workload, AGENT_WORKLOAD, CONVERSATIONS_BY_PERSON, messages=_MESSAGES, users=_USERS
+)
 
 CONTACTS = Columns(
     id=whole("The contact's number."),
@@ -280,6 +290,7 @@ def contacts(contacts: "pd.DataFrame", accounts: "pd.DataFrame", conversations: 
 contacts_asset = frame_asset(
     contacts,
     CONTACTS,
+    CONTACTS_BY_WEEK,
     contacts=read(
         "drift",
         "contacts",

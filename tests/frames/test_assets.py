@@ -75,6 +75,13 @@ def test_frames_run_from_what_was_landed_and_have_the_declared_types(landing: La
     for _ in range(2):
         result = dg.materialize([*upstream, *frames.assets()], resources={"warehouse": warehouse})
         assert result.success
+    drawn = {
+        event.asset_key.path[-1]: event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    for name in DECLARED:
+        assert str(drawn[name]["finding"].value) in str(drawn[name]["plot"].value).partition("](data:image/svg+xml;")[0]
     for name, columns in DECLARED.items():
         frame = landing.store.read_frame("frames", name)
         assert [(column, str(dtype)) for column, dtype in frame.dtypes.items()] == schema_of(columns)
