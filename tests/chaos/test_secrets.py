@@ -103,7 +103,7 @@ class Echo(BaseHTTPRequestHandler):
             return
         self.send_response(self.statuses.get(path, 200), told)
         self.send_header("Location", f"https://elsewhere.test/{told}?token={told}")
-        self.send_header("Retry-After", "3000")
+        self.send_header("Retry-After", "5000")
         self.send_header("Set-Cookie", f"session={told}")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -176,11 +176,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Run]]
     """A folder with all that the runs wrote, each in a folder of its name, what they printed beside it."""
     folder = tmp_path_factory.mktemp("secrets")
     with SandboxProcess(Settings(scale=0.05, limits=0)) as sandbox, ThreadingHTTPServer(("127.0.0.1", 0), Echo) as echo:
-        threading.Thread(target=echo.serve_forever).start()
+        threading.Thread(target=echo.serve_forever, daemon=True).start()
         known = runs(sandbox.url, f"http://127.0.0.1:{echo.server_port}")
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: materialize(folder / name, known[name]), known))
-        echo.shutdown()
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda name: materialize(folder / name, known[name]), known))
+        finally:
+            echo.shutdown()
     return folder, known
 
 
