@@ -53,7 +53,7 @@ clean-spools: $(INSTALLED) ## Remove what was read, landed and kept for replays 
 	$(PYTHON) -m orchestration.replay --remove
 
 soak: $(INSTALLED) ## Minutes of chaos: kills, full disks, many processes at once (ARGS="-k commit" for a part)
-	$(PYTHON) -m pytest -m soak -n $(PROCESSES) --dist loadfile tests/chaos $(ARGS)
+	$(PYTHON) -m pytest -m soak -rP -n $(PROCESSES) --dist loadfile tests/chaos $(ARGS)
 
 benchmark: $(INSTALLED) ## Measure throughput, memory and fixed costs
 	$(PYTHON) -m tests.benchmarks $(ARGS)
