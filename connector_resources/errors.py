@@ -105,7 +105,7 @@ class TooManyQuarantined(DataError):
 
 
 class ShrunkSnapshot(DataError):
-    """A snapshot has lost more of its rows than it may lose without a person's word."""
+    """A snapshot, or the children of parents that are gone, lost more rows than they may without a person's word."""
 
 
 class DestinationError(ConnectorError):

@@ -18,6 +18,7 @@ class StreamConfig(dg.Config):
     )
     confirm_shrink: bool = Field(
         default=False,
-        description="Land a snapshot even where it has far fewer rows than the one before, or none. Such a run is "
-        "refused otherwise, for an API that answers with less than it holds looks just the same.",
+        description="Land a snapshot even where it has far fewer rows than the one before, or none, and days that lose "
+        "all their children because parents answer 404. Such a run is refused otherwise, for an API that answers with "
+        "less than it holds looks just the same.",
     )

@@ -126,7 +126,8 @@ class DuckDB:
 
     `memory_limit` bounds what a load takes, the rest goes to `temporary_folder`. `lock_timeout_seconds` is how long
     to wait for other processes. An extraction where any partition has more than `max_quarantined_share` of its records
-    quarantined is not committed, nor is a snapshot that has lost more than `max_shrunk_share` of its rows, or all.
+    quarantined is not committed, nor is a snapshot that has lost more than `max_shrunk_share` of its rows, or all, nor
+    children that have all gone where the vendor does not know several of their parents.
     """
 
     path: Path
@@ -284,9 +285,9 @@ class DuckDB:
 
         A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out, and
         those of partitions that the spool was read for and that are not replaced now. With `may_shrink` a snapshot may
-        lose any number of rows. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot, MalformedPage, InvalidSlice
-        (a row of another partition), SchemaConflict, DestinationBusy or DestinationUnwritable; the table is then as it
-        was, and the spool is kept for the next run.
+        lose any number of rows, and children all of theirs. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot,
+        MalformedPage, InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or
+        DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
         """
         where = f"{source}.{stream.name} {named(partitions)}"
         if not spool.is_complete:
@@ -321,7 +322,9 @@ class DuckDB:
             preview = batch.preview()
             with self._attached(connection, read_only=False):
                 undeclared = tuple(checked.undeclared.values())
-                batch.commit(where, facts, undeclared, max_shrunk_share=None if may_shrink else self.max_shrunk_share)
+                if not may_shrink:
+                    batch.require_rows(where, self.max_shrunk_share, spool.parents_gone)
+                batch.commit(where, facts, undeclared)
         return Landed(
             batch.table,
             facts,

@@ -38,6 +38,8 @@ _READ_AS: Mapping[ColumnType, str] = {**TYPES, "decimal": "JSON", "epoch_ms": "B
 _SMALLEST_READ_BYTES = 16 << 20
 """DuckDB's reader takes twice the largest object it is told of as a buffer, per thread, and never less than this."""
 
+_SUSPICIOUS_PARENTS = 2
+
 _CURRENT = (
     "The newest version of each record of {0}. Records that are known to be deleted are left out; {0}_deleted, where "
     "there is one, lists them."
@@ -153,23 +155,11 @@ class Batch:
         query = f"SELECT {', '.join(map(quoted, names))} FROM batch {order} LIMIT 5"
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(query).fetchall()]
 
-    def commit(
-        self,
-        where: str,
-        facts: Mapping[str, PartitionFacts],
-        undeclared: Sequence[Undeclared],
-        *,
-        max_shrunk_share: float | None,
-    ) -> None:
-        """Write everything of the batch in one transaction.
-
-        Raises ShrunkSnapshot, before it, for a snapshot that lost more than `max_shrunk_share` of its rows, or all.
-        """
+    def commit(self, where: str, facts: Mapping[str, PartitionFacts], undeclared: Sequence[Undeclared]) -> None:
+        """Write everything of the batch in one transaction."""
         connection, source, stream = self._connection, self._source, self._stream
         # Looked up before the transaction, which DuckDB 2 ends when a table is not there.
         stored = columns_of(connection, source, stream.name)
-        if stored and not stream.is_partitioned and max_shrunk_share is not None:
-            self._require_size(where, max_shrunk_share)
         has_quarantine = bool(columns_of(connection, source, f"{stream.name}_quarantine"))
         current = CurrentRows(connection, source, stream, self._run_id)
         told_of = self._told_of()
@@ -186,15 +176,33 @@ class Batch:
         self.deleted = current.deleted
         self.deleted_elsewhere = {other.name: other.deleted for other, _ in told_of if other.deleted}
 
-    def _require_size(self, where: str, max_shrunk_share: float) -> None:
-        before = count_rows(self._connection, f"store.{quoted(self._source)}.{quoted(self._stream.name)}")
+    def require_rows(self, where: str, max_shrunk_share: float, parents_gone: int) -> None:
+        """Raise ShrunkSnapshot where fewer rows than before are more likely a fault than the truth.
+
+        That is so of a snapshot that lost more than `max_shrunk_share` of its rows, or all; and of days that lost all
+        of theirs while the vendor answered 404 for two of their parents or more.
+        """
+        is_snapshot = not self._stream.is_partitioned
+        if not (is_snapshot or parents_gone >= _SUSPICIOUS_PARENTS):
+            return
+        if not columns_of(self._connection, self._source, self._stream.name):
+            return
+        stored = f"store.{quoted(self._source)}.{quoted(self._stream.name)}"
+        before = count_rows(self._connection, f"{stored} WHERE _partition IN ({listed(self._partitions)})")
         after = count_rows(self._connection, "batch") + self.quarantined
-        if before and (not after or after < before * (1 - max_shrunk_share)):
+        advice = (
+            "The table is as it was. If the records are really gone, run it again with `confirm_shrink: true` in its "
+            "run config."
+        )
+        if is_snapshot and before and (not after or after < before * (1 - max_shrunk_share)):
             raise ShrunkSnapshot(
                 f"{where}: the snapshot has {after} records, and there were {before}. All gone, or more than "
-                f"{max_shrunk_share:.0%}, is more likely a credential that sees less, or a fault of the API. The table "
-                "is as it was. If the records are really gone, run it again with `confirm_shrink: true` in its run "
-                "config."
+                f"{max_shrunk_share:.0%}, is more likely a credential that sees less, or a fault of the API. {advice}"
+            )
+        if not is_snapshot and before and not after:
+            raise ShrunkSnapshot(
+                f"{where}: the vendor answered 404 for {parents_gone} parents, and all {before} records that were "
+                f"there are gone. That is more likely a credential that sees less, or a fault of the API. {advice}"
             )
 
     def _told_of(self) -> list[tuple[CurrentRows, list[str]]]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from connector_resources.destinations.duckdb import DuckDB, Landed
 from connector_resources.errors import ShrunkSnapshot, TooManyQuarantined
-from connector_resources.streams import SNAPSHOT, Column, Cursor, Deletions, Parent, ParentRow, Stream, Window
-from tests.landing import Record, close_spools, columns, daily, days, page, snapshot, spooled, window
+from connector_resources.streams import SNAPSHOT, Column, Cursor, Deletions, Page, Parent, ParentRow, Stream, Window
+from tests.landing import Record, children, close_spools, columns, daily, days, page, snapshot, spooled, window
 
 GOALS = snapshot("goals", id="string", n="integer")
 THINGS = daily(n="integer", name="string", partition="string", schema="string")  # names of our own columns too
@@ -312,6 +312,52 @@ def test_a_day_may_lose_all_its_rows(store: Store) -> None:
     store.land(THINGS, thing(1), window=MARCH_1)
     store.land(THINGS, window=MARCH_1, may_shrink=False)
     assert store.current(THINGS) == []
+
+
+PARTS = children(THINGS)
+
+
+def land_parts(store: Store, *pages: Page, may_shrink: bool = False) -> Landed:
+    spool = spooled(store.folder / "spools", PARTS, pages)
+    try:
+        return store.destination.land(
+            "source", PARTS, spool, partitions=days(MARCH_1), window=None, run_id="run", may_shrink=may_shrink
+        )
+    finally:
+        spool.discard()
+
+
+def parent(number: int) -> ParentRow:
+    return ParentRow({"thing": f"{number}"}, ("2026-03-01",))
+
+
+def gone(number: int) -> Page:
+    return Page((), None, parent(number), is_gone=True)
+
+
+def test_a_day_whose_parents_are_all_gone_keeps_its_children_until_the_run_confirms_it(store: Store) -> None:
+    first = [page({"id": f"{number}"}, parent=parent(number)) for number in (1, 2)]
+    land_parts(store, *first)
+    with pytest.raises(ShrunkSnapshot, match=r"answered 404 for 2 parents, and all 2 records .*confirm_shrink"):
+        land_parts(store, gone(1), gone(2))
+    assert store.destination.query("SELECT id FROM source.parts ORDER BY id") == [("1",), ("2",)]
+    land_parts(store, gone(1), gone(2), may_shrink=True)
+    assert store.destination.query("SELECT id FROM source.parts") == []
+    land_parts(store, gone(1), gone(2))
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param((gone(1), page(parent=parent(2))), id="one parent gone"),
+        pytest.param((gone(1), gone(2), page({"id": "3"}, parent=parent(3))), id="a child left"),
+        pytest.param((page(parent=parent(1)), page(parent=parent(2))), id="no parent gone"),
+    ],
+)
+def test_a_day_loses_the_children_of_a_parent_that_is_gone(store: Store, left: tuple[Page, ...]) -> None:
+    land_parts(store, page({"id": "1"}, parent=parent(1)), page({"id": "2"}, parent=parent(2)))
+    land_parts(store, *left)
+    assert store.destination.query("SELECT id FROM source.parts WHERE id < '3'") == []
 
 
 # -- any order --------------------------------------------------------------------------------------------------------
