@@ -5,6 +5,7 @@ import dagster as dg
 from connector_resources.sources import discover
 from orchestration import frames
 from orchestration.assets import stream_asset
+from orchestration.automatic_runs import is_scheduled, schedules
 from orchestration.connection import connection, source_resource
 from orchestration.duckdb_resource import LockedDuckDBResource
 from orchestration.io_manager import Warehouse
@@ -17,17 +18,21 @@ sources = discover()
 partitions = daily(settings.start)
 
 settings.require_known({source.name: source.streams for source in sources})
+selected = {source.name: settings.selected(source.name, source.streams) for source in sources}
+scheduled = {source.name: selected[source.name] for source in sources if is_scheduled(source, settings.mode)}
+budgets = rate_budget_assets(sources, settings.mode)
 
 defs = dg.Definitions(
     assets=[
         *(
             stream_asset(source, stream, partitions, settings.mode)
             for source in sources
-            for stream in settings.selected(source.name, source.streams)
+            for stream in selected[source.name]
         ),
         *frames.assets(),
-        *rate_budget_assets(sources, settings.mode),
+        *budgets,
     ],
+    schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
     resources={
         "connection": connection(settings),
         "warehouse": Warehouse(

@@ -5,13 +5,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Literal, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connector_resources.destinations.duckdb import MEMORY_LIMIT
 from connector_resources.errors import ConfigurationError
 from connector_resources.streams import Stream
+from orchestration.pace import DailyTick
 
 Mode = Literal["sandbox", "live"]
 
@@ -25,7 +27,8 @@ class Settings:
 
     `mode` chooses where the sources read: `sandbox` is a local server that keeps the vendors' rules, `live` the
     vendors. Each has its own database file, so their rows never mix. `start` is the first daily partition (UTC); in
-    the sandbox, whose data always ends with yesterday, it is 90 days before today.
+    the sandbox, whose data always ends with yesterday, it is 90 days before today. `automatic_runs` says whether
+    schedules and sensors are on where nobody has switched them in the web UI.
     """
 
     mode: Mode
@@ -40,6 +43,9 @@ class Settings:
     memory_limit: str = MEMORY_LIMIT
     keep_spools_days: float = 7.0
     keep_spools_bytes: int = 2_000_000_000
+    automatic_runs: bool = False
+    tick: DailyTick = field(default_factory=DailyTick)
+    lookback_days: int = 0
 
     @property
     def spools(self) -> Path:
@@ -102,6 +108,9 @@ class Settings:
             memory_limit=_memory(environment, "DUCKDB_MEMORY_LIMIT", MEMORY_LIMIT),
             keep_spools_days=_number(environment, "KEEP_SPOOLS_DAYS", 7.0),
             keep_spools_bytes=round(_number(environment, "KEEP_SPOOLS_GB", 2.0) * 1e9),
+            automatic_runs=_switch(environment, "AUTOMATIC_RUNS"),
+            tick=DailyTick(_time(environment, "SCHEDULE_TIME", DailyTick().time), _zone(environment)),
+            lookback_days=_whole(environment, "SCHEDULE_LOOKBACK_DAYS", 0),
         )
 
 
@@ -113,6 +122,32 @@ def _date(environment: Mapping[str, str], variable: str, default: date) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise ConfigurationError(f"{variable} is {text!r}; set it to a day as YYYY-MM-DD.") from error
+
+
+def _time(environment: Mapping[str, str], variable: str, default: time) -> time:
+    text = environment.get(variable)
+    if not text:
+        return default
+    if re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text, re.ASCII) is None:
+        raise ConfigurationError(f"{variable} is {text!r}; set it to a time of the day as HH:MM.")
+    return time.fromisoformat(text)
+
+
+def _zone(environment: Mapping[str, str]) -> str:
+    name = environment.get("SCHEDULE_TIMEZONE") or "UTC"
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # the latter two for what cannot be a file's name
+        raise ConfigurationError(
+            f"SCHEDULE_TIMEZONE is {name!r}; set it to a name of the IANA database, such as UTC or Europe/Berlin."
+        ) from error
+
+
+def _switch(environment: Mapping[str, str], variable: str) -> bool:
+    text = environment.get(variable) or "off"
+    if text not in ("on", "off"):
+        raise ConfigurationError(f"{variable} is {text!r}; set it to on or off.")
+    return text == "on"
 
 
 def _number(environment: Mapping[str, str], variable: str, default: float) -> float:

@@ -12,7 +12,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ import pytest
 from connector_resources.errors import ConfigurationError
 from connector_resources.sources import discover
 from orchestration.io_manager import Warehouse
+from orchestration.pace import DailyTick
 from orchestration.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 CATALOGUE = Path(__file__).with_name("asset_graph.txt")
 ALL_STREAMS = ",".join(f"{source.name}.*" for source in discover())
 HEADING = """\
-# Every asset: its key, its group, how it lands, whether it is on by default, and what it is made from.
+# Every asset: its key, its group, how it lands, whether it is on by default, and what it is made from. Below them what
+# starts runs.
 # Written by `python -m tests.test_definitions`; review a change of it like a change of code.
 
 """
@@ -57,6 +59,17 @@ def is_stream(spec: dg.AssetSpec) -> bool:
     return spec.group_name != "frames" and spec.key.path[-1] != "rate_budget"
 
 
+def starters(**environment: str) -> list[str]:
+    """Return what starts runs, and whether it is on where nobody has switched it."""
+    repository = definitions(**environment).get_repository_def()
+    schedules = [
+        f"schedule {each.name}: {each.cron_schedule} {each.execution_timezone}, {each.default_status.value}"
+        for each in repository.schedule_defs
+    ]
+    sensors = [f"sensor {each.name}: {each.default_status.value}" for each in repository.sensor_defs]
+    return sorted(schedules) + sorted(sensors)
+
+
 def catalogue() -> str:
     """Return the text of `asset_graph.txt`: one line an asset."""
     on = specs()
@@ -67,7 +80,7 @@ def catalogue() -> str:
         )
         for key, spec in sorted(specs(ENABLED_STREAMS=ALL_STREAMS).items())
     ]
-    return HEADING + "\n".join(lines) + "\n"
+    return HEADING + "\n".join(lines) + "\n\n" + "\n".join(starters()) + "\n"
 
 
 # The graph
@@ -75,6 +88,23 @@ def catalogue() -> str:
 
 def test_the_catalogue_of_assets_is_the_reviewed_one() -> None:
     assert catalogue() == CATALOGUE.read_text()
+
+
+def test_one_setting_turns_on_what_starts_runs_by_itself_and_nothing_else_does() -> None:
+    assert [line for line in starters() if "RUNNING" in line] == []
+    assert [line for line in starters(CONNECTOR_MODE="live") if "STOPPED" in line] == [
+        line for line in starters() if "STOPPED" in line
+    ]
+    assert [line for line in starters(AUTOMATIC_RUNS="on") if "STOPPED" in line] == []
+
+
+def test_live_no_schedule_reads_a_source_without_an_account() -> None:
+    sources = {}
+    for mode in ("live", "sandbox"):
+        repository = definitions(CONNECTOR_MODE=mode).get_repository_def()
+        jobs = [repository.get_job(schedule.job_name) for schedule in repository.schedule_defs]
+        sources[mode] = {key.path[0] for job in jobs for key in job.asset_layer.executable_asset_keys}
+    assert sources == {"live": {"aha", "drift"}, "sandbox": {"aha", "drift", "faker"}}
 
 
 def test_every_stream_of_every_connector_is_an_asset() -> None:
@@ -214,6 +244,10 @@ def test_every_variable_is_read() -> None:
             "DUCKDB_MEMORY_LIMIT": "1GB",
             "KEEP_SPOOLS_DAYS": "0.5",
             "KEEP_SPOOLS_GB": "0.1",
+            "AUTOMATIC_RUNS": "on",
+            "SCHEDULE_TIME": "05:15",
+            "SCHEDULE_TIMEZONE": "Europe/Berlin",
+            "SCHEDULE_LOOKBACK_DAYS": "2",
         }
     )
     assert read == Settings(
@@ -229,6 +263,9 @@ def test_every_variable_is_read() -> None:
         memory_limit="1GB",
         keep_spools_days=0.5,
         keep_spools_bytes=100_000_000,
+        automatic_runs=True,
+        tick=DailyTick(time(5, 15), "Europe/Berlin"),
+        lookback_days=2,
     )
 
 
@@ -260,6 +297,20 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
         ("SANDBOX_LIMITS", "inf", "SANDBOX_LIMITS is 'inf'; set it to a finite number that is not negative."),
         ("KEEP_SPOOLS_DAYS", "-1", "KEEP_SPOOLS_DAYS is '-1'; set it to a finite number that is not negative."),
         ("KEEP_SPOOLS_GB", "2GB", "KEEP_SPOOLS_GB is '2GB'; set it to a number."),
+        ("AUTOMATIC_RUNS", "yes", "AUTOMATIC_RUNS is 'yes'; set it to on or off."),
+        ("SCHEDULE_TIME", "24:00", "SCHEDULE_TIME is '24:00'; set it to a time of the day as HH:MM."),
+        ("SCHEDULE_TIME", "1:30", "SCHEDULE_TIME is '1:30'; set it to a time of the day as HH:MM."),
+        *(
+            (
+                "SCHEDULE_TIMEZONE",
+                zone,
+                (
+                    f"SCHEDULE_TIMEZONE is {zone!r}; set it to a name of the IANA database, such as UTC or "
+                    "Europe/Berlin."
+                ),
+            )
+            for zone in ("Berlin", "../etc", "Europe")
+        ),
         ("SANDBOX_SEED", "1.5", "SANDBOX_SEED is '1.5'; set it to a whole number."),
         *(
             (

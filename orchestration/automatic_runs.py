@@ -1,0 +1,28 @@
+"""Everything that starts a run by itself; off unless the settings say on."""
+
+from collections.abc import Collection, Sequence
+
+import dagster as dg
+
+from connector_resources.resource import HttpSource, Source
+from orchestration.schedules import Streams, daily_schedule, hourly_schedule
+from orchestration.settings import Mode, Settings
+
+
+def is_scheduled(source: type[Source], mode: Mode) -> bool:
+    """Return whether schedules read a source: live, one with an account only, for made-up rows come when asked for."""
+    return mode == "sandbox" or issubclass(source, HttpSource)
+
+
+def schedules(settings: Settings, streams: Streams, beside: Collection[dg.AssetKey]) -> Sequence[dg.ScheduleDefinition]:
+    """Return the daily schedule and the hourly one, which makes the assets `beside` the streams too."""
+    return [
+        daily_schedule(
+            streams,
+            settings.start,
+            settings.tick,
+            lookback_days=settings.lookback_days,
+            running=settings.automatic_runs,
+        ),
+        hourly_schedule(streams, timezone=settings.tick.timezone, running=settings.automatic_runs, beside=beside),
+    ]
