@@ -12,9 +12,11 @@ from connector_resources.http.client import Statistics
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Spool
 from connector_resources.streams import Slice, Stream
+from orchestration.automation import freshness
 from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, column_schema, failure
 from orchestration.landings import landings_of, replayable
+from orchestration.pace import DailyTick
 from orchestration.partitions import partition_keys, window, within_horizon
 from orchestration.run_config import StreamConfig
 
@@ -26,9 +28,16 @@ _GIVEN_BACK = 10
 
 
 def stream_asset(
-    kind: type[Source], stream: Stream, partitions: dg.PartitionsDefinition[str], mode: str
+    kind: type[Source],
+    stream: Stream,
+    partitions: dg.PartitionsDefinition[str],
+    mode: str,
+    tick: DailyTick | None = None,
 ) -> dg.AssetsDefinition:
-    """Return the asset `[source, stream]`, made from the stream's declaration."""
+    """Return the asset `[source, stream]`, made from the stream's declaration.
+
+    `tick` is when days are read, for a source that the schedules read; without, nobody says how fresh it has to be.
+    """
     key = dg.AssetKey([kind.name, stream.name])
 
     @dg.asset(
@@ -49,6 +58,7 @@ def stream_asset(
         partitions_def=partitions if stream.is_partitioned else None,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{kind.name}_api",
+        freshness_policy=None if tick is None else freshness(stream, tick),
     )
     def extraction(context: dg.AssetExecutionContext, config: StreamConfig) -> Extraction:
         try:

@@ -25,7 +25,7 @@ budgets = rate_budget_assets(sources, settings.mode)
 defs = dg.Definitions(
     assets=[
         *(
-            stream_asset(source, stream, partitions, settings.mode)
+            stream_asset(source, stream, partitions, settings.mode, settings.tick if source.name in scheduled else None)
             for source in sources
             for stream in selected[source.name]
         ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -155,7 +155,7 @@ class Warehouse(dg.ConfigurableIOManager):
             "dagster/column_schema": column_schema(stream),
             "preview": dg.MetadataValue.md(_markdown(landed.preview, _readable_first(stream))),
         }
-        _add_facts(context, landed.partitions, landed.data_version, wide, landed.changes)
+        _add_facts(context, landed.partitions, landed.data_version, wide, landed.changes, datetime.now(UTC))
 
     def _write_frame(self, context: dg.OutputContext, frame: Any) -> None:
         import pandas as pd
@@ -260,6 +260,7 @@ def _add_facts(
     version: str,
     wide: Mapping[str, Any],
     changes: Mapping[str, Change] = MappingProxyType({}),
+    landed_at: datetime | None = None,
 ) -> None:
     """Say what each partition holds, and which version of the data this is.
 
@@ -268,13 +269,13 @@ def _add_facts(
     version = _version_to_tell(context, facts, version)
     context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
     if not context.has_asset_partitions:
-        held = {"dagster/row_count": facts[SNAPSHOT].rows, **_held(facts[SNAPSHOT], changes.get(SNAPSHOT))}
+        held = {"dagster/row_count": facts[SNAPSHOT].rows, **_held(facts[SNAPSHOT], changes.get(SNAPSHOT), landed_at)}
         context.add_output_metadata({**wide, **held})
         return
     for key in context.asset_partition_keys:
         about: dict[str, Any] = dict(wide) if key == context.asset_partition_keys[-1] else {}
         if key in facts:
-            about |= {"dagster/partition_row_count": facts[key].rows, **_held(facts[key], changes.get(key))}
+            about |= {"dagster/partition_row_count": facts[key].rows, **_held(facts[key], changes.get(key), landed_at)}
         else:
             about["left_as_it_was"] = "older than what the API lists"
         context.step_context.add_asset_metadata(about, asset_key=context.asset_key, partition_key=key)
@@ -311,8 +312,14 @@ def _newest(context: dg.OutputContext, keys: Sequence[str]) -> Sequence[dg.Event
     return context.step_context.instance.fetch_materializations(asked, limit=len(keys)).records
 
 
-def _held(facts: PartitionFacts, change: Change | None) -> dict[str, Any]:
-    """Return what one partition holds, and how that differs from what it held before."""
+def _held(facts: PartitionFacts, change: Change | None, landed_at: datetime | None) -> dict[str, Any]:
+    """Return what one partition holds, and how that differs from what it held before.
+
+    `seconds_behind` is how old its newest record, by the cursor, was when it was landed. Of the newest partition, and
+    of a snapshot that has a cursor, that is how far we are behind the vendor, or how long nothing was edited there. Of
+    a partition of the past it is how late this landing was: hours for a daily run, days after an outage, months in a
+    backfill. It is negative where the vendor dates ahead, as with meetings.
+    """
     held: dict[str, Any] = {"rows": facts.rows, "data_version": facts.data_version}
     if change is not None:
         held |= {"rows_added": change.added, "rows_changed": change.changed, "rows_removed": change.removed}
@@ -321,6 +328,8 @@ def _held(facts: PartitionFacts, change: Change | None) -> dict[str, Any]:
             held["most_changed_columns"] = ", ".join(f"{column} ({count:,})" for column, count in most)
     if facts.first_cursor is not None and facts.last_cursor is not None:
         held["cursor_range"] = f"{facts.first_cursor.isoformat()} … {facts.last_cursor.isoformat()}"
+        if landed_at is not None:
+            held["seconds_behind"] = round((landed_at - facts.last_cursor).total_seconds())
     return held
 
 

@@ -21,6 +21,7 @@ from unittest.mock import patch
 import dagster as dg
 import duckdb
 import pytest
+from dagster._core.definitions.freshness import CronFreshnessPolicy, TimeWindowFreshnessPolicy
 
 from connector_resources.errors import ConfigurationError
 from connector_resources.sources import discover
@@ -32,8 +33,8 @@ ROOT = Path(__file__).parents[1]
 CATALOGUE = Path(__file__).with_name("asset_graph.txt")
 ALL_STREAMS = ",".join(f"{source.name}.*" for source in discover())
 HEADING = """\
-# Every asset: its key, its group, how it lands, whether it is on by default, and what it is made from. Below them what
-# starts runs.
+# Every asset: its key, its group, how it lands, whether it is on by default, how fresh it has to be, and what it is
+# made from. Below them what starts runs.
 # Written by `python -m tests.test_definitions`; review a change of it like a change of code.
 
 """
@@ -59,6 +60,18 @@ def is_stream(spec: dg.AssetSpec) -> bool:
     return spec.group_name != "frames" and spec.key.path[-1] != "rate_budget"
 
 
+def pace(spec: dg.AssetSpec) -> str:
+    """Return how fresh an asset has to be."""
+    policy = spec.freshness_policy
+    if isinstance(policy, CronFreshnessPolicy):
+        fresh = f"by {policy.deadline_cron} {policy.timezone}"
+    elif isinstance(policy, TimeWindowFreshnessPolicy):
+        fresh = f"within {policy.fail_window.to_timedelta() // timedelta(hours=1)} h"
+    else:
+        fresh = "whenever"
+    return fresh
+
+
 def starters(**environment: str) -> list[str]:
     """Return what starts runs, and whether it is on where nobody has switched it."""
     repository = definitions(**environment).get_repository_def()
@@ -74,7 +87,8 @@ def catalogue() -> str:
     """Return the text of `asset_graph.txt`: one line an asset."""
     on = specs()
     lines = [
-        f"{key}: {spec.group_name}, {'daily' if spec.partitions_def else 'whole'}, {'on' if key in on else 'off'}"
+        f"{key}: {spec.group_name}, {'daily' if spec.partitions_def else 'whole'}, {'on' if key in on else 'off'}, "
+        + pace(spec)
         + "".join(
             f"\n    from {dep.asset_key.to_user_string()}" for dep in sorted(spec.deps, key=lambda dep: dep.asset_key)
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from orchestration.automation import frame_freshness
 from orchestration.frames.columns import Columns
 from orchestration.plots import Plot
 
@@ -47,6 +48,7 @@ def frame_asset(
         code_version=_code_version(compute),
         io_manager_key="warehouse",
         backfill_policy=dg.BackfillPolicy.single_run(),
+        freshness_policy=frame_freshness(),
     )
     def frame(
         context: dg.AssetExecutionContext, **frames: Any

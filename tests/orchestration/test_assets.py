@@ -135,7 +135,7 @@ def test_a_daily_materialization_says_how_it_came_about(landed: Landed, name: st
     of_a_day = OF_EVERY_RUN | {"dagster/partition_row_count"}
     with_range = filled(project, name.replace("/", ".")) if with_cursor else []
     assert {day: set(metadata) for day, metadata in materialized(result, name).items()} == {
-        day: of_a_day | ({"cursor_range"} if day in with_range else set()) | (LARGE if day == DAYS[-1] else set())
+        day: of_a_day | ({"cursor_range", "seconds_behind"} if day in with_range else set()) | (LARGE if day == DAYS[-1] else set())
         for day in DAYS
     }
 
@@ -152,7 +152,7 @@ def test_a_day_of_a_range_says_how_many_rows_it_holds_itself(landed: Landed) -> 
 def test_a_snapshot_materialization_says_how_it_came_about(landed: Landed, name: str) -> None:
     _, result = landed
     assert {day: set(metadata) for day, metadata in materialized(result, name).items()} == {
-        None: OF_EVERY_RUN | LARGE | {"dagster/row_count", "cursor_range"}
+        None: OF_EVERY_RUN | LARGE | {"dagster/row_count", "cursor_range", "seconds_behind"}
     }
 
 
