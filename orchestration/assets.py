@@ -12,7 +12,7 @@ from connector_resources.http.client import Statistics
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Spool
 from connector_resources.streams import Slice, Stream
-from orchestration.automation import freshness
+from orchestration.automation import follows_its_parent, freshness
 from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, column_schema, failure
 from orchestration.landings import landings_of, replayable
@@ -59,6 +59,7 @@ def stream_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{kind.name}_api",
         freshness_policy=None if tick is None else freshness(stream, tick),
+        automation_condition=follows_its_parent(stream),
     )
     def extraction(context: dg.AssetExecutionContext, config: StreamConfig) -> Extraction:
         try:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 
 from connector_resources.resource import HttpSource, Source
+from orchestration.automation import automation_sensor
 from orchestration.schedules import Streams, daily_schedule, hourly_schedule
 from orchestration.settings import Mode, Settings
 
@@ -25,4 +26,11 @@ def schedules(settings: Settings, streams: Streams, beside: Collection[dg.AssetK
             running=settings.automatic_runs,
         ),
         hourly_schedule(streams, timezone=settings.tick.timezone, running=settings.automatic_runs, beside=beside),
+    ]
+
+
+def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
+    """Return automation."""
+    return [
+        automation_sensor(running=settings.automatic_runs),
     ]

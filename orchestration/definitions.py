@@ -5,7 +5,7 @@ import dagster as dg
 from connector_resources.sources import discover
 from orchestration import frames
 from orchestration.assets import stream_asset
-from orchestration.automatic_runs import is_scheduled, schedules
+from orchestration.automatic_runs import is_scheduled, schedules, sensors
 from orchestration.connection import connection, source_resource
 from orchestration.duckdb_resource import LockedDuckDBResource
 from orchestration.io_manager import Warehouse
@@ -33,6 +33,7 @@ defs = dg.Definitions(
         *budgets,
     ],
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
+    sensors=sensors(settings),
     resources={
         "connection": connection(settings),
         "warehouse": Warehouse(

@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[1]
 CATALOGUE = Path(__file__).with_name("asset_graph.txt")
 ALL_STREAMS = ",".join(f"{source.name}.*" for source in discover())
 HEADING = """\
-# Every asset: its key, its group, how it lands, whether it is on by default, how fresh it has to be, and what it is
-# made from. Below them what starts runs.
+# Every asset: its key, its group, how it lands, whether it is on by default, how fresh it has to be, whether it follows
+# what it is made from, and what that is. Below them what starts runs.
 # Written by `python -m tests.test_definitions`; review a change of it like a change of code.
 
 """
@@ -61,7 +61,7 @@ def is_stream(spec: dg.AssetSpec) -> bool:
 
 
 def pace(spec: dg.AssetSpec) -> str:
-    """Return how fresh an asset has to be."""
+    """Return how fresh an asset has to be, and whether automation makes it."""
     policy = spec.freshness_policy
     if isinstance(policy, CronFreshnessPolicy):
         fresh = f"by {policy.deadline_cron} {policy.timezone}"
@@ -69,7 +69,7 @@ def pace(spec: dg.AssetSpec) -> str:
         fresh = f"within {policy.fail_window.to_timedelta() // timedelta(hours=1)} h"
     else:
         fresh = "whenever"
-    return fresh
+    return fresh + (f", {spec.automation_condition.get_label()}" if spec.automation_condition is not None else "")
 
 
 def starters(**environment: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.automation import frame_freshness
+from orchestration.automation import follows, frame_freshness
 from orchestration.frames.columns import Columns
 from orchestration.plots import Plot
 
@@ -49,6 +49,7 @@ def frame_asset(
         io_manager_key="warehouse",
         backfill_policy=dg.BackfillPolicy.single_run(),
         freshness_policy=frame_freshness(),
+        automation_condition=follows(),
     )
     def frame(
         context: dg.AssetExecutionContext, **frames: Any
