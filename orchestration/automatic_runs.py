@@ -6,6 +6,7 @@ import dagster as dg
 
 from connector_resources.resource import HttpSource, Source
 from orchestration.automation import automation_sensor
+from orchestration.catch_up import catch_up_sensor
 from orchestration.schedules import Streams, daily_schedule, hourly_schedule
 from orchestration.settings import Mode, Settings
 
@@ -29,8 +30,18 @@ def schedules(settings: Settings, streams: Streams, beside: Collection[dg.AssetK
     ]
 
 
-def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
-    """Return automation."""
+def sensors(
+    settings: Settings, streams: Streams, partitions: dg.DailyPartitionsDefinition
+) -> Sequence[dg.SensorDefinition]:
+    """Return automation and the catch-up."""
     return [
         automation_sensor(running=settings.automatic_runs),
+        catch_up_sensor(
+            streams,
+            partitions,
+            settings.tick,
+            days=settings.catch_up_days,
+            requests_per_day=settings.catch_up_requests_per_day,
+            running=settings.automatic_runs,
+        ),
     ]

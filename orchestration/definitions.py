@@ -33,7 +33,7 @@ defs = dg.Definitions(
         *budgets,
     ],
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
-    sensors=sensors(settings),
+    sensors=sensors(settings, scheduled, partitions),
     resources={
         "connection": connection(settings),
         "warehouse": Warehouse(

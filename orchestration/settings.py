@@ -46,6 +46,8 @@ class Settings:
     automatic_runs: bool = False
     tick: DailyTick = field(default_factory=DailyTick)
     lookback_days: int = 0
+    catch_up_days: int = 14
+    catch_up_requests_per_day: int = 5_000
 
     @property
     def spools(self) -> Path:
@@ -111,6 +113,8 @@ class Settings:
             automatic_runs=_switch(environment, "AUTOMATIC_RUNS"),
             tick=DailyTick(_time(environment, "SCHEDULE_TIME", DailyTick().time), _zone(environment)),
             lookback_days=_whole(environment, "SCHEDULE_LOOKBACK_DAYS", 0),
+            catch_up_days=_whole(environment, "CATCH_UP_DAYS", 14),
+            catch_up_requests_per_day=_whole(environment, "CATCH_UP_REQUESTS_PER_DAY", 5_000),
         )
 
 

@@ -262,6 +262,8 @@ def test_every_variable_is_read() -> None:
             "SCHEDULE_TIME": "05:15",
             "SCHEDULE_TIMEZONE": "Europe/Berlin",
             "SCHEDULE_LOOKBACK_DAYS": "2",
+            "CATCH_UP_DAYS": "7",
+            "CATCH_UP_REQUESTS_PER_DAY": "300",
         }
     )
     assert read == Settings(
@@ -280,6 +282,8 @@ def test_every_variable_is_read() -> None:
         automatic_runs=True,
         tick=DailyTick(time(5, 15), "Europe/Berlin"),
         lookback_days=2,
+        catch_up_days=7,
+        catch_up_requests_per_day=300,
     )
 
 
