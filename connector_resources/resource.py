@@ -75,6 +75,14 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         return cls(**fields)
 
     @classmethod
+    def secrets(cls) -> Sequence[str]:
+        """Return the names of the environment variables that hold this source's secrets."""
+        found = (info.json_schema_extra for info in cls.model_fields.values())
+        return [
+            str(extra["variable"]) for extra in found if isinstance(extra, dict) and extra.get("dagster__is_secret")
+        ]
+
+    @classmethod
     def stream(cls, name: str) -> Stream:
         """Return the stream of that name. Raises UnknownStream, listing those there are."""
         for stream in cls.streams:

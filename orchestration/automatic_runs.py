@@ -1,4 +1,4 @@
-"""Everything that starts a run by itself; off unless the settings say on."""
+"""Everything that starts a run by itself, or tells people of one; off unless the settings say on."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,6 +7,7 @@ import dagster as dg
 from connector_resources.resource import HttpSource, Source
 from orchestration.automation import automation_sensor
 from orchestration.catch_up import catch_up_sensor
+from orchestration.failure_webhook import failure_webhook
 from orchestration.schedules import Streams, daily_schedule, hourly_schedule
 from orchestration.settings import Mode, Settings
 
@@ -31,10 +32,10 @@ def schedules(settings: Settings, streams: Streams, beside: Collection[dg.AssetK
 
 
 def sensors(
-    settings: Settings, streams: Streams, partitions: dg.DailyPartitionsDefinition
+    settings: Settings, streams: Streams, partitions: dg.DailyPartitionsDefinition, sources: Sequence[type[Source]]
 ) -> Sequence[dg.SensorDefinition]:
-    """Return automation and the catch-up."""
-    return [
+    """Return automation, the catch-up, and where its address is set the webhook for failures."""
+    found: list[dg.SensorDefinition] = [
         automation_sensor(running=settings.automatic_runs),
         catch_up_sensor(
             streams,
@@ -45,3 +46,8 @@ def sensors(
             running=settings.automatic_runs,
         ),
     ]
+    if settings.failure_webhook_url:
+        secrets = [name for source in sources for name in source.secrets()]
+        url, webserver = settings.failure_webhook_url, settings.webserver_url
+        found.append(failure_webhook(url, webserver_url=webserver, secrets=secrets))
+    return found

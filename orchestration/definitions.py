@@ -33,7 +33,7 @@ defs = dg.Definitions(
         *budgets,
     ],
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
-    sensors=sensors(settings, scheduled, partitions),
+    sensors=sensors(settings, scheduled, partitions, sources),
     resources={
         "connection": connection(settings),
         "warehouse": Warehouse(

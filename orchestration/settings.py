@@ -48,6 +48,8 @@ class Settings:
     lookback_days: int = 0
     catch_up_days: int = 14
     catch_up_requests_per_day: int = 5_000
+    failure_webhook_url: str = field(default="", repr=False)
+    webserver_url: str = ""
 
     @property
     def spools(self) -> Path:
@@ -115,6 +117,8 @@ class Settings:
             lookback_days=_whole(environment, "SCHEDULE_LOOKBACK_DAYS", 0),
             catch_up_days=_whole(environment, "CATCH_UP_DAYS", 14),
             catch_up_requests_per_day=_whole(environment, "CATCH_UP_REQUESTS_PER_DAY", 5_000),
+            failure_webhook_url=_address(environment, "FAILURE_WEBHOOK_URL"),
+            webserver_url=_address(environment, "DAGSTER_WEBSERVER_URL").rstrip("/"),
         )
 
 
@@ -152,6 +156,14 @@ def _switch(environment: Mapping[str, str], variable: str) -> bool:
     if text not in ("on", "off"):
         raise ConfigurationError(f"{variable} is {text!r}; set it to on or off.")
     return text == "on"
+
+
+def _address(environment: Mapping[str, str], variable: str) -> str:
+    """Return an address; what is wrong with one is said without it, for that of a webhook is a secret."""
+    text = environment.get(variable) or ""
+    if text and re.fullmatch(r"https?://[^\s/]\S*", text) is None:
+        raise ConfigurationError(f"{variable} is no address; set it to one that begins with https:// or http://.")
+    return text
 
 
 def _number(environment: Mapping[str, str], variable: str, default: float) -> float:

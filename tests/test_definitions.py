@@ -73,8 +73,8 @@ def pace(spec: dg.AssetSpec) -> str:
 
 
 def starters(**environment: str) -> list[str]:
-    """Return what starts runs, and whether it is on where nobody has switched it."""
-    repository = definitions(**environment).get_repository_def()
+    """Return what starts runs or tells of them, and whether it is on where nobody has switched it."""
+    repository = definitions(FAILURE_WEBHOOK_URL="http://127.0.0.1/hook", **environment).get_repository_def()
     schedules = [
         f"schedule {each.name}: {each.cron_schedule} {each.execution_timezone}, {each.default_status.value}"
         for each in repository.schedule_defs
@@ -105,7 +105,7 @@ def test_the_catalogue_of_assets_is_the_reviewed_one() -> None:
 
 
 def test_one_setting_turns_on_what_starts_runs_by_itself_and_nothing_else_does() -> None:
-    assert [line for line in starters() if "RUNNING" in line] == []
+    assert [line for line in starters() if "RUNNING" in line] == ["sensor failure_webhook: RUNNING"]
     assert [line for line in starters(CONNECTOR_MODE="live") if "STOPPED" in line] == [
         line for line in starters() if "STOPPED" in line
     ]
@@ -264,6 +264,8 @@ def test_every_variable_is_read() -> None:
             "SCHEDULE_LOOKBACK_DAYS": "2",
             "CATCH_UP_DAYS": "7",
             "CATCH_UP_REQUESTS_PER_DAY": "300",
+            "FAILURE_WEBHOOK_URL": "https://hooks.example.com/services/T0/B0/secret",
+            "DAGSTER_WEBSERVER_URL": "https://dagster.example.com/",
         }
     )
     assert read == Settings(
@@ -284,7 +286,10 @@ def test_every_variable_is_read() -> None:
         lookback_days=2,
         catch_up_days=7,
         catch_up_requests_per_day=300,
+        failure_webhook_url="https://hooks.example.com/services/T0/B0/secret",
+        webserver_url="https://dagster.example.com",
     )
+    assert "hooks.example.com" not in repr(read)
 
 
 def test_what_is_set_reaches_the_warehouse() -> None:
@@ -328,6 +333,11 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
                 ),
             )
             for zone in ("Berlin", "../etc", "Europe")
+        ),
+        (
+            "FAILURE_WEBHOOK_URL",
+            "hooks.example.com/a-secret",
+            "FAILURE_WEBHOOK_URL is no address; set it to one that begins with https:// or http://.",
         ),
         ("SANDBOX_SEED", "1.5", "SANDBOX_SEED is '1.5'; set it to a whole number."),
         *(
