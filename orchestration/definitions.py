@@ -11,6 +11,7 @@ from orchestration.duckdb_resource import LockedDuckDBResource
 from orchestration.io_manager import Warehouse
 from orchestration.partitions import daily
 from orchestration.rate_budget import rate_budget_assets
+from orchestration.report.asset import sync_report_asset
 from orchestration.settings import Settings
 
 settings = Settings.from_environment()
@@ -22,15 +23,20 @@ selected = {source.name: settings.selected(source.name, source.streams) for sour
 scheduled = {source.name: selected[source.name] for source in sources if is_scheduled(source, settings.mode)}
 budgets = rate_budget_assets(sources, settings.mode)
 
+assets = [
+    *(
+        stream_asset(source, stream, partitions, settings.mode, settings.tick if source.name in scheduled else None)
+        for source in sources
+        for stream in selected[source.name]
+    ),
+    *frames.assets(),
+]
+
 defs = dg.Definitions(
     assets=[
-        *(
-            stream_asset(source, stream, partitions, settings.mode, settings.tick if source.name in scheduled else None)
-            for source in sources
-            for stream in selected[source.name]
-        ),
-        *frames.assets(),
+        *assets,
         *budgets,
+        sync_report_asset(assets, sources, settings.mode),
     ],
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
     sensors=sensors(settings, scheduled, partitions, sources),

@@ -66,11 +66,11 @@ _DURATION_TICKS: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture as SVG, and its title and finding in words."""
+    """A picture as SVG, and what it says in words."""
 
     svg: bytes
-    title: str
     finding: str
+    title: str
 
     @property
     def markdown(self) -> str:
@@ -84,34 +84,56 @@ class Plot:
     """What is drawn of a frame.
 
     `draw` puts axes on a figure and returns the finding, one sentence that stands below `title`. Where it puts none,
-    there is nothing to be drawn, and the sentence says why. It is not called for a frame without rows.
+    there is nothing to be drawn, and the sentence says why. It is not called for a frame without rows, of
+    which `nothing` is the finding.
     """
 
     title: str
     draw: "Callable[[pd.DataFrame, Figure], str]"
+    nothing: str = "No rows."
 
     def image(self, frame: "pd.DataFrame") -> Image:
-        """Draw a frame. The same frame gives the same bytes."""
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
+        """Draw a frame, with title and finding above it. The same frame gives the same bytes."""
 
-        style: Any = dict(_STYLE)
-        with mpl.rc_context(), warnings.catch_warnings():
-            mpl.rcdefaults()  # whatever a matplotlibrc of the reader's says
-            mpl.rcParams.update(style)
-            # Text is measured in a font that may lack a script; it is shown in one of the reader's that has it.
-            warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
-            figure = Figure(figsize=(_WIDTH_INCHES, _HEIGHT_INCHES))
+        def whole(figure: "Figure") -> str:
             figure.set_layout_engine("constrained", rect=(0.005, 0.01, 0.985, 0.84), hspace=0.06)
-            finding = self.draw(frame, figure) if len(frame) else "No rows."
+            finding = self.draw(frame, figure) if len(frame) else self.nothing
             figure.text(0.012, 0.965, self.title, size=13, weight="bold", va="top")
             if figure.axes:
                 figure.text(0.012, 0.895, finding, size=9.5, color=MUTED, va="top")
             else:
                 figure.text(0.5, 0.45, finding, size=11, color=MUTED, ha="center")
-            written = io.BytesIO()
+            return finding
+
+        return Image(*_drawn(whole, _WIDTH_INCHES, _HEIGHT_INCHES), self.title)
+
+    def figure(self, frame: "pd.DataFrame", width_inches: float, height_inches: float) -> Image:
+        """Draw a frame for a page that has title and finding as text. There is no SVG of nothing."""
+
+        def axes_only(figure: "Figure") -> str:
+            figure.set_layout_engine("constrained", h_pad=0.02, w_pad=0.02)
+            return self.draw(frame, figure) if len(frame) else self.nothing
+
+        return Image(*_drawn(axes_only, width_inches, height_inches), self.title)
+
+
+def _drawn(draw: "Callable[[Figure], str]", width_inches: float, height_inches: float) -> tuple[bytes, str]:
+    """Return what is drawn on a new figure as SVG, empty where that is nothing, and the finding."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style: Any = dict(_STYLE)
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()  # whatever a matplotlibrc of the reader's says
+        mpl.rcParams.update(style)
+        # Text is measured in a font that may lack a script; it is shown in one of the reader's that has it.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
+        figure = Figure(figsize=(width_inches, height_inches))
+        finding = draw(figure)
+        written = io.BytesIO()
+        if figure.axes or figure.texts:
             figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-        return Image(_PATH.sub(_rounded, written.getvalue()), self.title, finding)
+    return _PATH.sub(_rounded, written.getvalue()), finding
 
 
 # Forms
@@ -148,7 +170,7 @@ def bars(
 
 
 def steps(
-    axes: "Axes", starts: "pd.DatetimeIndex", days: int, parts: Mapping[str, tuple[Sequence[float], str]], unit: str
+    axes: "Axes", starts: "pd.DatetimeIndex", days: float, parts: Mapping[str, tuple[Sequence[float], str]], unit: str
 ) -> None:
     """Draw one column a period of `days` from each of `starts` on, of parts one above another.
 
@@ -168,7 +190,7 @@ def steps(
     over_time(axes, starts, days)
 
 
-def over_time(axes: "Axes", starts: "pd.DatetimeIndex", days: int) -> None:
+def over_time(axes: "Axes", starts: "pd.DatetimeIndex", days: float) -> None:
     """Let the horizontal axis be the time (UTC) from the first of `starts` to the end of the last period."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -266,7 +288,7 @@ def _rounded(path: re.Match[bytes]) -> bytes:
     return _FRACTION.sub(rb"\1", path[0]).replace(b" \n", b"")
 
 
-def _days(number: int) -> "pd.Timedelta":
+def _days(number: float) -> "pd.Timedelta":
     import pandas as pd
 
     return pd.Timedelta(days=number)

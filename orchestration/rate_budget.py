@@ -58,7 +58,7 @@ def _rate_budget(kind: type[HttpSource], mode: str) -> dg.AssetsDefinition:
     def rate_budget(context: dg.AssetExecutionContext) -> Any:  # a more exact annotation would import pandas
         folder = Path(getattr(context.resources, kind.name).state_folder) / "rate_limits"
         now = time.time()
-        limits = sorted(_limits(folder, kind.name))
+        limits = sorted(limits_in(folder, kind.name))
         minutes = [
             (account, limit, use)
             for account, limit, path in limits
@@ -84,7 +84,7 @@ def standing(path: Path) -> Standing:
     return RateLimiter(RateLimit(), path).standing()
 
 
-def _limits(folder: Path, source: str) -> Iterator[tuple[str, str, Path]]:
+def limits_in(folder: Path, source: str) -> Iterator[tuple[str, str, Path]]:
     """Yield account, limit and the limiter's file of every limit of the source's accounts that was ever used."""
     for log in folder.glob(f"{source}-*.usage"):
         account, _, limit = log.stem.partition(".")
