@@ -135,7 +135,9 @@ def test_a_daily_materialization_says_how_it_came_about(landed: Landed, name: st
     of_a_day = OF_EVERY_RUN | {"dagster/partition_row_count"}
     with_range = filled(project, name.replace("/", ".")) if with_cursor else []
     assert {day: set(metadata) for day, metadata in materialized(result, name).items()} == {
-        day: of_a_day | ({"cursor_range", "seconds_behind"} if day in with_range else set()) | (LARGE if day == DAYS[-1] else set())
+        day: of_a_day
+        | ({"cursor_range", "seconds_behind"} if day in with_range else set())
+        | (LARGE if day == DAYS[-1] else set())
         for day in DAYS
     }
 
