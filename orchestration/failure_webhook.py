@@ -56,7 +56,7 @@ def message(
     lines = [f"Run {run.run_id[:8]} failed." if failures else f"Run {run.run_id[:8]}{days} failed before any step did."]
     for event in failures[:_STEPS_TOLD]:
         name = (event.step_key or "").replace("__", "/")
-        lines.append(f"• {name}{days}: {_reason(event)}")
+        lines.append(f"• {name}{days}: {reason(event)}")
     if len(failures) > _STEPS_TOLD:
         lines.append(f"… and {len(failures) - _STEPS_TOLD} more")
     text = "\n".join(lines)
@@ -66,7 +66,8 @@ def message(
     return f"{text}\n{webserver_url}/runs/{run.run_id}" if webserver_url else text
 
 
-def _reason(event: dg.DagsterEvent) -> str:
+def reason(event: dg.DagsterEvent) -> str:
+    """Return why a step failed: our own message, which holds no secret; of any other error the class."""
     data = event.step_failure_data
     ours = data.user_failure_data
     if ours is None or "error" not in ours.metadata:

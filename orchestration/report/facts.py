@@ -17,6 +17,7 @@ from connector_resources.destinations.duckdb_tables import literal, quoted
 from connector_resources.http.rate_limit import usage_path
 from connector_resources.http.rate_usage import MinuteOfUse, UsageLog
 from connector_resources.streams import SNAPSHOT
+from orchestration.failure_webhook import reason
 from orchestration.rate_budget import limits_in
 
 State = Literal["failed", "missing", "late", "fine"]
@@ -398,23 +399,9 @@ def _failures(
             assert event.dagster_event is not None
             step = event.step_key
             key = steps.get(step, step) if step else event.job_name
-            found.append(
-                Failure(datetime.fromtimestamp(event.timestamp, UTC), each, key or "", _reason(event.dagster_event))
-            )
+            why = reason(event.dagster_event) if of_steps else "The run failed outside of a step; its log says why."
+            found.append(Failure(datetime.fromtimestamp(event.timestamp, UTC), each, key or "", why))
     return sorted(found, key=lambda failure: failure.at, reverse=True)
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    """Return the message that was written for people; of a foreign error the class, for it may quote data or a URL."""
-    if not event.is_step_failure:
-        return "The run failed outside of a step; its log says why."
-    data = event.step_failure_data
-    if data.user_failure_data is not None and "error" in data.user_failure_data.metadata:
-        return data.user_failure_data.description or ""
-    error = data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return f"{'An error' if error is None else error.cls_name}; its message is in the run's log."
 
 
 # The limiters' records

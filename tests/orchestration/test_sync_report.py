@@ -369,3 +369,24 @@ def test_a_failure_that_was_made_good_is_told_and_no_longer_counts(project: Proj
     )
     assert (report.assets[0].state, [failure.key for failure in report.failures]) == ("fine", ["drift/users"])
     assert [run.outcome for run in report.runs] == ["succeeded", "failed"]
+
+
+def test_a_run_that_failed_before_any_step_did_is_told_without_what_it_quotes(tmp_path: Path) -> None:
+    project = Project(tmp_path, "http://127.0.0.1:1")
+
+    @dg.resource
+    def closed(context: dg.InitResourceContext) -> None:
+        raise ValueError("it quotes customer 4711")
+
+    @dg.asset(key=["zz", "needy"], required_resource_keys={"closed"}, io_manager_key="warehouse")
+    def needy() -> None: ...
+
+    resources = {**project.resources(), "closed": closed}
+    result = dg.materialize([needy], instance=project.instance, resources=resources, raise_on_error=False)
+    assert not result.success
+    report = collected(
+        list(needy.specs), project.store, project.instance, {}, mode="sandbox", run_id="none", now=datetime.now(UTC)
+    )
+    assert [(failure.run_id, failure.message) for failure in report.failures] == [
+        (result.run_id, "The run failed outside of a step; its log says why.")
+    ]
