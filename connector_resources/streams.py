@@ -5,7 +5,10 @@ asset, the checks, the documentation. Times are aware datetimes in UTC and inter
 included, the end is not.
 """
 
+import dataclasses
 import hashlib
+import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,13 +31,15 @@ class Column:
     """One declared field of a record: its key in the record, which is also its name in the table.
 
     With `parent`, the value is not in the record: it is that field of the parent row the record was read under
-    (a name in `Parent.fields`).
+    (a name in `Parent.fields`). `path` is for people: the JSON path of the value below the record, or from `$`, where
+    the connector takes it from elsewhere than its own key; "" where it is in no answer.
     """
 
     name: str
     type: ColumnType
     description: str = field(repr=False)
     parent: str | None = None
+    path: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,24 @@ class Deletions:
     streams: Mapping[str, "Stream"]
 
 
+def _declared_at() -> tuple[str, int]:
+    """Return the file and the line where a stream is being made, seen from its `__post_init__`.
+
+    Where a function of the same file makes it, that is where the module, or a class in it, calls that function.
+    """
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename in _MAKERS and frame.f_back is not None:
+        frame = frame.f_back
+    file = frame.f_code.co_filename
+    while frame.f_code.co_flags & inspect.CO_OPTIMIZED and frame.f_back and frame.f_back.f_code.co_filename == file:
+        frame = frame.f_back
+    return file, frame.f_lineno
+
+
+_MAKERS = frozenset({__file__, dataclasses.__file__, "<string>"})
+"""Files of what stands between a declaration and `__post_init__`; dataclasses write `__init__` as a string."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stream:
     """One kind of record of one source: one asset, one table.
@@ -100,7 +123,8 @@ class Stream:
     selects a window; a substream without such a cursor lands in the partitions of its parent; any other stream is a
     snapshot, replaced whole. A stream that is not `enabled` is there but off until the configuration turns it on.
     `deleted_flag` names a column that is true where the vendor has deleted the record and lists it nevertheless;
-    `deletions` says what the stream tells of the deletion of other records.
+    `deletions` says what the stream tells of the deletion of other records. `declared_at` is the file and the line of
+    the statement that declares the stream; it does not count when streams are compared.
     """
 
     name: str
@@ -112,8 +136,10 @@ class Stream:
     enabled: bool = True
     deleted_flag: str | None = None
     deletions: Deletions | None = field(default=None, repr=False)
+    declared_at: tuple[str, int] = field(default=("", 0), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "declared_at", _declared_at())
         names = [column.name for column in self.columns]
         folded = [name.casefold() for name in names]
         if twice := sorted({name for name in names if folded.count(name.casefold()) > 1}):

@@ -9,13 +9,15 @@ import dagster as dg
 
 from connector_resources.errors import ConnectorError, MissingCredential, RateLimited
 from connector_resources.http.client import Statistics
+from connector_resources.http.stream import HttpStream
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Spool
 from connector_resources.streams import Slice, Stream
 from orchestration.automation import follows_its_parent, freshness
 from orchestration.connection import Connection
-from orchestration.io_manager import Extraction, Warehouse, column_schema, failure
+from orchestration.io_manager import Extraction, Warehouse, failure
 from orchestration.landings import landings_of, replayable
+from orchestration.lineage import CODE_REFERENCES, COLUMN_SCHEMA, code_reference, stream_columns, stream_lineage
 from orchestration.pace import DailyTick
 from orchestration.partitions import partition_keys, window, within_horizon
 from orchestration.run_config import StreamConfig
@@ -48,9 +50,12 @@ def stream_asset(
         kinds={"duckdb", "python"},
         tags={"source": kind.name, "mode": mode},
         metadata={
-            "dagster/column_schema": column_schema(stream),
+            COLUMN_SCHEMA: stream_columns(kind.name, stream),
+            **stream_lineage(kind.name, stream),
+            CODE_REFERENCES: code_reference(*stream.declared_at, f"Declaration of {kind.name}.{stream.name}"),
             "dagster/table_name": f"{mode}.{kind.name}.{stream.name}",
             "primary_key": ", ".join(stream.primary_key),
+            **({"endpoint": stream.endpoint} if isinstance(stream, HttpStream) else {}),
         },
         code_version=stream.declaration_hash,
         io_manager_key="warehouse",

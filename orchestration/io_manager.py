@@ -12,11 +12,12 @@ from pydantic import Field
 
 from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB, Landed
 from connector_resources.destinations.duckdb_changes import Change
-from connector_resources.destinations.duckdb_tables import TYPES, PartitionFacts, combined_version
+from connector_resources.destinations.duckdb_tables import PartitionFacts, combined_version
 from connector_resources.errors import ConnectorError, DataError, SchemaConflict
 from connector_resources.http.client import Statistics
 from connector_resources.spool import Spool, prune
 from connector_resources.streams import SNAPSHOT, Stream, Window
+from orchestration.lineage import COLUMN_LINEAGE, COLUMN_SCHEMA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +153,7 @@ class Warehouse(dg.ConfigurableIOManager):
             context.log.info(f"Found to be deleted, and no longer current: {marked}.")
         context.add_output_metadata({**_stream_metadata(extraction, landed), **self._place(landed.table)})
         wide = {
-            "dagster/column_schema": column_schema(stream),
+            **_declared(context),
             "preview": dg.MetadataValue.md(_markdown(landed.preview, _readable_first(stream))),
         }
         _add_facts(context, landed.partitions, landed.data_version, wide, landed.changes, datetime.now(UTC))
@@ -177,14 +178,18 @@ class Warehouse(dg.ConfigurableIOManager):
         )
         table = f"{'.'.join(schema) or 'main'}.{name}"
         context.log.info(f"{table}: {_counted(len(frame), 'row')}")
-        declared = metadata.get("dagster/column_schema")
-        described = {column.name: column.description for column in declared.columns} if declared is not None else {}
+        declared = metadata.get(COLUMN_SCHEMA)
+        described = {column.name: column for column in declared.columns} if declared is not None else {}
         columns = [
-            dg.TableColumn(str(column), str(kind), described.get(str(column))) for column, kind in frame.dtypes.items()
+            dg.TableColumn(name, str(kind), known.description, known.constraints, known.tags)
+            if (known := described.get(name := str(column))) is not None
+            else dg.TableColumn(name, str(kind))
+            for column, kind in frame.dtypes.items()
         ]
         context.add_output_metadata(self._place(table))
         wide = {
-            "dagster/column_schema": dg.TableSchema(columns),
+            **_declared(context),
+            COLUMN_SCHEMA: dg.TableSchema(columns),
             "preview": dg.MetadataValue.md(_markdown(frame.head(5).to_dict("records"), list(frame.columns))),
         }
         _add_facts(context, facts, combined_version(facts), wide)
@@ -206,21 +211,10 @@ def failure(error: ConnectorError) -> dg.Failure:
     return dg.Failure(description=str(error), metadata={"error": type(error).__name__})
 
 
-def column_schema(stream: Stream) -> dg.TableSchema:
-    """Return the declared columns as Dagster shows them."""
-    return dg.TableSchema(
-        [
-            dg.TableColumn(
-                column.name,
-                TYPES[column.type],
-                column.description,
-                dg.TableColumnConstraints(
-                    nullable=column.name not in stream.primary_key, unique=stream.primary_key == (column.name,)
-                ),
-            )
-            for column in stream.columns
-        ]
-    )
+def _declared(context: dg.OutputContext) -> dict[str, Any]:
+    """Return what the asset's definition says of its columns; Dagster looks for it in materializations too."""
+    metadata = context.definition_metadata or {}
+    return {name: metadata[name] for name in (COLUMN_SCHEMA, COLUMN_LINEAGE) if name in metadata}
 
 
 def _asked_partitions(context: dg.InputContext) -> Sequence[str] | None:

@@ -36,7 +36,7 @@ from connector_resources.errors import (
 from connector_resources.http.messages import Answer, Request, Response, shown_keys
 from connector_resources.http.paginators import Paginator, SinglePage
 from connector_resources.http.rate_limit import RateLimit
-from connector_resources.streams import Cursor, Page, ParentRow, Slice, Stream
+from connector_resources.streams import Column, Cursor, Page, ParentRow, Slice, Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class HttpStream(Stream):
     """A stream behind a URL.
 
     `path` may name fields of the parent in braces: `/goals/{goal_id}/key_results`. `records` is the dotted path to
-    the list in the answer, "" where the answer is the list; an object there is one record. `rate_limit` comes on top
-    of the source's own.
+    the list in the answer, "" where the answer is the list; an object there is one record, which `has_one_record` says
+    for people. `rate_limit` comes on top of the source's own.
     """
 
     path: str
@@ -54,6 +54,28 @@ class HttpStream(Stream):
     params: Mapping[str, str] = field(default_factory=dict)
     method: str = "GET"
     rate_limit: RateLimit | None = None
+    has_one_record: bool = field(default=False, repr=False)
+
+    @property
+    def endpoint(self) -> str:
+        """The request for people, such as `GET /products/{product_id}/users`."""
+        return f"{self.method} {self.path}"
+
+    def json_path(self, column: Column) -> str | None:
+        """Return where in an answer the value of a column is, as a JSON path; None where it is in none.
+
+        `$.data.accounts[*].domain` is the field `domain` of each of the objects in the list.
+        """
+        if column.parent is not None or column.path == "":
+            return None
+        if column.path is not None and column.path.startswith("$"):
+            return column.path
+        return f"{self.record_path}.{column.path or column.name}"
+
+    @property
+    def record_path(self) -> str:
+        """Where in an answer the records are, as a JSON path."""
+        return "$" + (f".{self.records}" if self.records else "") + ("" if self.has_one_record else "[*]")
 
 
 class Walk(Protocol):

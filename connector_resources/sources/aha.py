@@ -75,6 +75,16 @@ class DetailedStream(HttpStream):
     detail_record: str
     unless_has: str | None = None
 
+    @property
+    def endpoint(self) -> str:
+        """Both requests, the list's and the detail's."""
+        return f"{super().endpoint}, {'then' if self.unless_has is None else 'where need be'} GET {self.detail}"
+
+    @property
+    def record_path(self) -> str:
+        """Where the record is in the answer to the second request; in the list's where that may hold it whole."""
+        return f"$.{self.detail_record}" if self.unless_has is None else super().record_path
+
 
 # Columns that many records share. A tuple is spread into a stream's columns where its fields come together.
 
@@ -220,7 +230,7 @@ product_users = HttpStream(
     primary_key=("product_id", "user_id"),
     columns=(
         PARENT_PRODUCT_ID,
-        Column("user_id", "string", "The user, users.id; taken from user.id of the record."),
+        Column("user_id", "string", "The user, users.id; taken from user.id of the record.", path="user.id"),
         Column("role", "integer", "The role as a number."),
         Column("role_description", "string", "The role in words, such as Owner."),
         Column("user", "json", "The user: id, name, email, times."),
@@ -1378,10 +1388,12 @@ custom_report_rows = HttpStream(
     paginator=PAGES,
     primary_key=("report_id", "row_number"),
     columns=(
-        Column("report_id", "string", "The saved report, by the id in its address."),
-        Column("row_number", "integer", "Orders the rows as the report does; another day it is another row's."),
-        Column("columns", "json", "The report's columns, in the order of the cells."),
-        Column("cells", "json", "The row as the API gives it."),
+        Column("report_id", "string", "The saved report, by the id in its address.", path=""),
+        Column(
+            "row_number", "integer", "Orders the rows as the report does; another day it is another row's.", path=""
+        ),
+        Column("columns", "json", "The report's columns, in the order of the cells.", path="$.columns"),
+        Column("cells", "json", "The row as the API gives it.", path="$.rows[*]"),
     ),
 )
 

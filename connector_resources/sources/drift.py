@@ -22,8 +22,8 @@ State of the product. Bought by Salesloft in 2024; in August 2025 the integratio
 revoked, and the service was offline for a time in September 2025. No end of life is published.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -189,6 +189,7 @@ conversation_details = DriftStream(
     description="Changed conversations with participants, tags and playbook, which the list leaves out.",
     path="/conversations/{conversationId}",
     records="data",
+    has_one_record=True,
     scope="conversation_read",
     primary_key=("id",),
     parent=Parent(conversations, {"conversationId": "id"}),
@@ -245,7 +246,12 @@ transcripts = DriftStream(
     enabled=False,
     columns=(
         Column("conversationId", "integer", "The conversation that was written down.", parent="conversationId"),
-        Column("transcript", "string", "Lines of local time with its zone, author and text; the times are for people."),
+        Column(
+            "transcript",
+            "string",
+            "Lines of local time with its zone, author and text; the times are for people.",
+            path="$.data",
+        ),
     ),
 )
 
@@ -260,6 +266,7 @@ contacts = DriftStream(
     description="Contacts who take part in the changed conversations; one without a conversation cannot be found.",
     path="/contacts/{contactId}",
     records="data",
+    has_one_record=True,
     scope="contact_read",
     primary_key=("id",),
     parent=Parent(conversations, {"contactId": "contactId"}),
@@ -308,7 +315,10 @@ meetings = DriftStream(
     ),
     columns=(
         Column(
-            "meetingKey", "string", "Ours: eventId, else agentId-schedulerId-slotStart; no field alone is always there."
+            "meetingKey",
+            "string",
+            "Ours: eventId, else agentId-schedulerId-slotStart; no field alone is always there.",
+            path="",
         ),
         Column("agentId", "integer", "Id of the user who holds the meeting."),
         Column("orgId", "integer", "The organization the meeting belongs to."),
@@ -379,10 +389,17 @@ conversation_stats = DriftStream(
     scope="conversation_read",
     primary_key=("status",),
     columns=(
-        Column("status", "string", "OPEN, CLOSED, PENDING."),
-        Column("count", "integer", "How many conversations have that status."),
+        Column("status", "string", "OPEN, CLOSED, PENDING.", path=""),
+        Column("count", "integer", "How many conversations have that status.", path="$.conversationCount.*"),
     ),
 )
+
+
+def _figures(*columns: Column) -> Iterator[Column]:
+    """Yield columns of which the report gives the values in a list, in the order asked for."""
+    for place, column in enumerate(columns):
+        yield replace(column, path=f"metrics[{place}]")
+
 
 conversation_metrics = DriftStream(
     name="conversation_metrics",
@@ -396,18 +413,20 @@ conversation_metrics = DriftStream(
     cursor=Cursor("updatedAt", since="updatedAt", until="updatedAt", format="epoch_ms"),  # a filter in the body
     columns=(
         Column("conversationId", "integer", "The conversation the figures are of."),
-        Column("createdAt", "epoch_ms", "When the conversation began."),
-        Column("updatedAt", "epoch_ms", "When the conversation last changed."),
-        Column("firstCloseAt", "epoch_ms", "When the conversation was closed for the first time."),
-        Column("endUserId", "integer", "Id of the contact who takes part."),
-        Column("lastAgentId", "integer", "Id of the user who wrote last."),
-        Column("relatedPlaybookId", "integer", "The playbook the conversation came from."),
-        Column("timeToCloseMillis", "integer", "Milliseconds from beginning to first close."),
-        Column("timeToAgentResponseMillis", "integer", "Milliseconds until a user answered."),
-        Column("firstAgentMessageAt", "epoch_ms", "When a user first wrote."),
-        Column("numAgentMessages", "integer", "Messages users wrote."),
-        Column("numBotMessages", "integer", "Messages bots wrote."),
-        Column("numEndUserMessages", "integer", "Messages the contact wrote."),
+        *_figures(
+            Column("createdAt", "epoch_ms", "When the conversation began."),
+            Column("updatedAt", "epoch_ms", "When the conversation last changed."),
+            Column("firstCloseAt", "epoch_ms", "When the conversation was closed for the first time."),
+            Column("endUserId", "integer", "Id of the contact who takes part."),
+            Column("lastAgentId", "integer", "Id of the user who wrote last."),
+            Column("relatedPlaybookId", "integer", "The playbook the conversation came from."),
+            Column("timeToCloseMillis", "integer", "Milliseconds from beginning to first close."),
+            Column("timeToAgentResponseMillis", "integer", "Milliseconds until a user answered."),
+            Column("firstAgentMessageAt", "epoch_ms", "When a user first wrote."),
+            Column("numAgentMessages", "integer", "Messages users wrote."),
+            Column("numBotMessages", "integer", "Messages bots wrote."),
+            Column("numEndUserMessages", "integer", "Messages the contact wrote."),
+        ),
     ),
 )
 METRICS = tuple(column.name for column in conversation_metrics.columns if column.name != "conversationId")

@@ -78,6 +78,12 @@ features_asset = frame_asset(
     features,
     FEATURES,
     FEATURES_BY_STATUS,
+    {
+        "is_complete": ("features.complete",),
+        "days_to_due": ("features.complete", "features.due_date", "features.loaded_at"),
+        "is_overdue": ("features.complete", "features.due_date", "features.loaded_at"),
+        "tags_count": ("features.tags",),
+    },
     features=read(
         "aha",
         "features",
@@ -159,6 +165,14 @@ ideas_asset = frame_asset(
     ideas,
     IDEAS,
     IDEAS_BY_VOTES,
+    {
+        "is_complete": ("ideas.complete",),
+        "endorsements": ("endorsements.idea_id",),
+        "last_vote_at": ("endorsements.idea_id", "endorsements.created_at"),
+        "creator": ("ideas.portal_user", "ideas.idea_user", "ideas.user"),
+        "creator_domain": ("ideas.portal_user_email", "ideas.idea_user_email", "ideas.user_email"),
+        "is_promoted": ("ideas.feature_reference_num",),
+    },
     ideas=read(
         "aha",
         "ideas",
@@ -236,10 +250,27 @@ def release_progress(releases: "pd.DataFrame", features: "pd.DataFrame") -> "pd.
     return RELEASE_PROGRESS.cast(frame.sort_values(["release_date", "id"], ascending=False))
 
 
+_LATE = (
+    "releases.release_date",
+    "releases.released_on",
+    "releases.released",
+    "releases.parking_lot",
+    "releases.loaded_at",
+)
+
 release_progress_asset = frame_asset(
     release_progress,
     RELEASE_PROGRESS,
     RELEASE_BURN_UP,
+    {
+        "is_shipped": ("releases.released",),
+        "is_parking_lot": ("releases.parking_lot",),
+        "days_late": _LATE,
+        "is_late": _LATE,
+        "features": ("features.release_id",),
+        "done_features": ("features.release_id", "features.complete"),
+        "done_share": ("features.release_id", "features.complete"),
+    },
     releases=read(
         "aha",
         "releases",
@@ -315,10 +346,23 @@ def feature_cycle_time(features: "pd.DataFrame", audits: "pd.DataFrame") -> "pd.
     return FEATURE_CYCLE_TIME.cast(moved.sort_values(["created_at", "id"], ascending=False))
 
 
+_MOVES = ("audits.record_type", "audits.record_id", "audits.action", "audits.changes")
+_CHANGED_ON = ("features.status_changed_on", *_MOVES, "audits.created_at")
+
 feature_cycle_time_asset = frame_asset(
     feature_cycle_time,
     FEATURE_CYCLE_TIME,
     LEAD_DAYS,
+    {
+        "is_done": ("features.complete",),
+        "first_status_change_at": (*_MOVES, "audits.created_at"),
+        "last_status_change_at": (*_MOVES, "audits.created_at"),
+        "last_status_change_on": _CHANGED_ON,
+        "status_changes": _MOVES,
+        "wait_seconds": ("features.created_at", *_MOVES, "audits.created_at"),
+        "lead_days": ("features.complete", "features.created_at", *_CHANGED_ON),
+        "days_in_status": ("features.complete", "features.loaded_at", *_CHANGED_ON),
+    },
     features=read(
         "aha",
         "features",

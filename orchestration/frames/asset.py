@@ -3,13 +3,15 @@
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType, MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
 from orchestration.automation import follows, frame_freshness
 from orchestration.frames.columns import Columns
+from orchestration.lineage import CODE_REFERENCES, COLUMN_LINEAGE, COLUMN_SCHEMA, code_reference, frame_lineage
 from orchestration.plots import Plot
 
 if TYPE_CHECKING:
@@ -26,17 +28,28 @@ def read(source: str, name: str, columns: Mapping[str, str]) -> dg.AssetIn:
 
 
 def frame_asset(
-    compute: "Callable[..., pd.DataFrame]", columns: Columns, plot: Plot | None = None, /, **inputs: dg.AssetIn
+    compute: "Callable[..., pd.DataFrame]",
+    columns: Columns,
+    plot: Plot | None = None,
+    made_of: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    /,
+    **inputs: dg.AssetIn,
 ) -> dg.AssetsDefinition:
     """Return the asset `["frames", name of compute]`, which is made of all that has been landed.
 
     `compute` gets each input under its keyword and returns `columns`. The declaration is added to its docstring, so
     that description, docstring and types are one thing. `plot` is what its reader would draw first; each
-    materialization carries it.
+    materialization carries it. `made_of` has the columns of inputs, as `input.column`, that decide each column's
+    values; a column that is not in it comes from the first input's column of that name.
     """
     description = inspect.getdoc(compute)
     compute.__doc__ = f"{description}\n\n{columns.markdown()}"
-    schema = [dg.TableColumn(name, column.dtype, column.description) for name, column in columns.by_name.items()]
+    lineage, tags = frame_lineage(list(columns.by_name), made_of, inputs)
+    schema = [
+        dg.TableColumn(name, column.dtype, column.description, tags=tags[name])
+        for name, column in columns.by_name.items()
+    ]
+    code = cast(FunctionType, compute).__code__
 
     @dg.asset(
         key=["frames", compute.__name__],
@@ -44,7 +57,13 @@ def frame_asset(
         description=description,
         group_name="frames",
         kinds={"pandas", "duckdb"},
-        metadata={"dagster/column_schema": dg.TableSchema(schema)},
+        metadata={
+            COLUMN_SCHEMA: dg.TableSchema(schema),
+            COLUMN_LINEAGE: lineage,
+            CODE_REFERENCES: code_reference(
+                code.co_filename, code.co_firstlineno, f"Function that makes frames.{compute.__name__}"
+            ),
+        },
         code_version=_code_version(compute),
         io_manager_key="warehouse",
         backfill_policy=dg.BackfillPolicy.single_run(),

@@ -72,10 +72,25 @@ def company_requests(
     return COMPANY_REQUESTS.cast(frame.sort_values(order, ascending=[False, False, True]))
 
 
+_VOTERS = ("endorsements.portal_user_email", "endorsements.idea_user_email")
+_VOTED = ("endorsements.organization_id", "organizations.id", "organizations.domains", *_VOTERS)
+
 company_requests_asset = frame_asset(
     company_requests,
     COMPANY_REQUESTS,
     VOTES_AND_CHATS,
+    {
+        "domain": ("conversations.email", *_VOTERS, "organizations.domains"),
+        "company": ("accounts.domain", "accounts.name", "organizations.name", "organizations.domains"),
+        "contacts": ("conversations.email", "conversations.contact_id"),
+        "chat_conversations": ("conversations.email",),
+        "last_chat_at": ("conversations.email", "conversations.updated_at"),
+        "ideas": (*_VOTED, "endorsements.idea_id"),
+        "votes": (*_VOTED, "endorsements.weight"),
+        "top_ideas": (*_VOTED, "endorsements.idea_id", "endorsements.weight", "ideas.id", "ideas.name"),
+        "last_vote_at": (*_VOTED, "endorsements.created_at"),
+        "chats_and_votes": ("conversations.email", *_VOTED, "endorsements.idea_id"),
+    },
     conversations=read(
         "frames",
         "conversations",

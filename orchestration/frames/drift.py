@@ -48,6 +48,10 @@ _MESSAGES = read(
     },
 )
 _USERS = read("drift", "users", {"id": "id", "name": "name", "alias": "alias", "email": "email"})
+_NAMES = ("users.id", "users.name", "users.alias")
+_CHATS = ("messages.conversation_id", "messages.type")
+_IN_ORDER = (*_CHATS, "messages.created_at")
+_BY_PEOPLE = ("messages.author_type", "messages.bot")
 _SPEAKERS = ("contact", "agent", "bot")
 
 CONVERSATIONS = Columns(
@@ -119,6 +123,25 @@ conversations_asset = frame_asset(
     conversations,
     CONVERSATIONS,
     FIRST_RESPONSE_BY_WEEK,
+    {
+        "contact": ("conversations.contact_id", "contacts.id", "contacts.name", "contacts.first_name"),
+        "contact_email": ("conversations.contact_id", "contacts.id", "contacts.email"),
+        "contact_domain": ("conversations.contact_id", "contacts.id", "contacts.email"),
+        "agent_id": (*_IN_ORDER, *_BY_PEOPLE, "messages.author_id"),
+        "agent": (*_IN_ORDER, *_BY_PEOPLE, "messages.author_id", *_NAMES),
+        "is_answered": (*_IN_ORDER, *_BY_PEOPLE),
+        "first_contact_message_at": (*_IN_ORDER, "messages.author_type"),
+        "first_response_seconds": (*_IN_ORDER, *_BY_PEOPLE),
+        "last_message_at": _IN_ORDER,
+        "duration_seconds": _IN_ORDER,
+        "messages_by_contact": (*_CHATS, "messages.author_type"),
+        "messages_by_agent": (*_CHATS, *_BY_PEOPLE),
+        "messages_by_bot": (*_CHATS, *_BY_PEOPLE),
+        "playbook_id": ("details.id", "details.playbook_id"),
+        "playbook": ("details.id", "details.playbook_id", "playbooks.id", "playbooks.name"),
+        "tags": ("details.id", "details.tags"),
+        "tags_count": ("details.id", "details.tags"),
+    },
     conversations=read(
         "drift",
         "conversations",
@@ -190,6 +213,14 @@ daily_volume_asset = frame_asset(
     daily_volume,
     DAILY_VOLUME,
     MESSAGES_BY_DAY,
+    {
+        "day": ("conversations.created_at", "messages.created_at"),
+        "new_conversations": ("conversations.created_at",),
+        "messages_by_contact": ("messages.created_at", "messages.type", "messages.author_type"),
+        "messages_by_agent": ("messages.created_at", "messages.type", *_BY_PEOPLE),
+        "messages_by_bot": ("messages.created_at", "messages.type", *_BY_PEOPLE),
+        "median_first_response_seconds": ("conversations.created_at", "conversations.first_response_seconds"),
+    },
     conversations=read(
         "frames",
         "conversations",
@@ -236,7 +267,21 @@ def agent_workload(messages: "pd.DataFrame", users: "pd.DataFrame") -> "pd.DataF
 
 
 agent_workload_asset = frame_asset(
-    agent_workload, AGENT_WORKLOAD, CONVERSATIONS_BY_PERSON, messages=_MESSAGES, users=_USERS
+    agent_workload,
+    AGENT_WORKLOAD,
+    CONVERSATIONS_BY_PERSON,
+    {
+        "agent_id": ("messages.author_id",),
+        "agent": _NAMES,
+        "agent_email": ("users.id", "users.email"),
+        "week": ("messages.created_at",),
+        "conversations": (*_IN_ORDER, *_BY_PEOPLE, "messages.author_id"),
+        "messages": ("messages.type", "messages.created_at", *_BY_PEOPLE, "messages.author_id"),
+        "first_responses": (*_IN_ORDER, *_BY_PEOPLE, "messages.author_id"),
+        "median_first_response_seconds": (*_IN_ORDER, *_BY_PEOPLE, "messages.author_id"),
+    },
+    messages=_MESSAGES,
+    users=_USERS,
 )
 
 CONTACTS = Columns(
@@ -291,6 +336,17 @@ contacts_asset = frame_asset(
     contacts,
     CONTACTS,
     CONTACTS_BY_WEEK,
+    {
+        "name": ("contacts.name", "contacts.first_name"),
+        "domain": ("contacts.email",),
+        "external_id": ("contacts.external_id", "contacts.older_external_id"),
+        "last_active_at": ("contacts.last_active",),
+        "last_contacted_at": ("contacts.last_contacted",),
+        "company": ("contacts.email", "contacts.employer", "accounts.domain", "accounts.name"),
+        "conversations": ("conversations.contact_id",),
+        "first_conversation_at": ("conversations.contact_id", "conversations.created_at"),
+        "last_conversation_at": ("conversations.contact_id", "conversations.created_at"),
+    },
     contacts=read(
         "drift",
         "contacts",

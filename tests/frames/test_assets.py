@@ -9,6 +9,7 @@ from orchestration import frames
 from orchestration.frames import aha, companies, drift
 from orchestration.frames.columns import Columns
 from orchestration.io_manager import Warehouse
+from orchestration.lineage import COLUMN_LINEAGE, COLUMN_SCHEMA
 from orchestration.partitions import daily
 from tests.frames.landing import STREAMS, Landing
 
@@ -80,6 +81,10 @@ def test_frames_run_from_what_was_landed_and_have_the_declared_types(landing: La
         for event in result.get_asset_materialization_events()
         if event.asset_key is not None
     }
+    for asset in frames.assets():
+        (spec,) = asset.specs
+        for told in (COLUMN_SCHEMA, COLUMN_LINEAGE):
+            assert drawn[asset.key.path[-1]][told].value == spec.metadata[told]
     for name in DECLARED:
         assert str(drawn[name]["finding"].value) in str(drawn[name]["plot"].value).partition("](data:image/svg+xml;")[0]
     for name, columns in DECLARED.items():

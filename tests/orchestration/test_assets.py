@@ -181,7 +181,11 @@ def test_the_counts_are_those_of_the_reading(landed: Landed) -> None:
     assert users["bytes"] > 1_000
     assert users["preview"].startswith("| id | orgId | name |")
     assert users["dagster/column_schema"].columns[0] == dg.TableColumn(
-        "id", "BIGINT", users["dagster/column_schema"].columns[0].description, dg.TableColumnConstraints(False, True)
+        "id",
+        "BIGINT",
+        users["dagster/column_schema"].columns[0].description,
+        dg.TableColumnConstraints(False, True),
+        {"json_path": "$.data[*].id"},
     )
 
 
