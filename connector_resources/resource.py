@@ -7,7 +7,9 @@ graph loads with an empty environment, and what is missing is complained about w
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
@@ -26,7 +28,8 @@ from connector_resources.errors import (
 from connector_resources.http.authenticators import Authenticator
 from connector_resources.http.client import Client, Statistics
 from connector_resources.http.messages import Answer, Request, Response
-from connector_resources.http.rate_limit import RateLimit, RateLimiter
+from connector_resources.http.rate_limit import RateLimit, RateLimiter, usage_path
+from connector_resources.http.rate_usage import UsageLog
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
 from connector_resources.spool import Reason, Spool, SpoolKey, StartedOver, open_spool
@@ -37,6 +40,9 @@ logger = logging.getLogger(__name__)
 _REREADS = 2
 """How often a list that changed while it was read is read from the start again before that is an error."""
 
+
+_OF_THE_PACE = ("rate_limit_factor", "daily_request_budget")
+"""Settings that say how fast and how much may be read, and change nothing about what is."""
 
 _TOKEN_REFUSED_STATUSES = (400, 404, 410, 422)
 """How APIs answer to a page token that has expired; in a reading from the start these are final."""
@@ -124,18 +130,21 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         partitions: Sequence[str] = (),
         not_before: Callable[[Collection[str]], float] = lambda runs: 0.0,
         started_over: Callable[[StartedOver], None] = _log_started_over,
+        anew: bool = False,
     ) -> Spool:
         """Read `slice` into a spool below `spools` and return it, complete.
 
         What an earlier, interrupted extraction of the same slice has on disk is not asked for again, unless it was
-        begun before `not_before(runs)`, or the API refuses its page token: see `open_spool`, which also says what
-        `partitions` and `started_over` are. `progress` is called after each page.
+        begun before `not_before(runs)`, or the API refuses its page token, or everything is asked for `anew`: see
+        `open_spool`, which also says what `partitions` and `started_over` are. `progress` is called after each page.
         """
         _require_matching(self.name, stream, slice)
         key = SpoolKey.of(self.account, self.name, stream, slice, self._options())
         rereads, is_fresh = 0, False
         while True:
-            spool = open_spool(spools, key, partitions=partitions, not_before=not_before, started_over=started_over)
+            spool = open_spool(
+                spools, key, partitions=partitions, not_before=not_before, started_over=started_over, anew=anew
+            )
             resumed_pages = spool.resumed_pages
             with spool.writing() as writer:
                 try:
@@ -161,8 +170,8 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
             started_over(StartedOver(stream.name, len(spool.marks), reason, detail))
 
     def _options(self) -> str:
-        """Return a short digest of all settings: what is read under others, another key's view say, is not resumed."""
-        options = {name: getattr(self, name) for name in type(self).model_fields}
+        """Return a short digest of the settings: what is read under others, another key's view say, is not resumed."""
+        options = {name: getattr(self, name) for name in type(self).model_fields if name not in _OF_THE_PACE}
         return hashlib.blake2b(repr(sorted(options.items())).encode(), digest_size=6).hexdigest()
 
 
@@ -202,6 +211,12 @@ class HttpSource(Source):
         default=1.0,
         ge=0,
         description="Multiplies the vendor's published rate limit: 0.9 leaves a tenth to others, 0 is no limit at all.",
+    )
+    daily_request_budget: int = Field(
+        default=0,
+        ge=0,
+        description="How many requests the account may be sent in a day (UTC). A run that is expected to need more "
+        "than what is left is refused before its first request; 0 is no budget. Environment: DAILY_REQUEST_BUDGET.",
     )
     state_folder: str = Field(
         default="data/state",
@@ -274,6 +289,21 @@ class HttpSource(Source):
             if is_before(cursor, answer.records[-1], window.start - cursor.lookback):
                 return None
         return stream.paginator.next(request, answer)
+
+    def requests_per_minute(self, stream: Stream) -> float:
+        """Return how many requests a minute a stream may make at most, by all limits it is under; inf where none is."""
+        own = stream.rate_limit if isinstance(stream, HttpStream) else None
+        limits = [limit.scaled(self.rate_limit_factor) for limit in (self.rate_limit, own) if limit is not None]
+        return min(limit.in_a_minute for limit in limits)
+
+    def requests_since(self, instant: datetime) -> int:
+        """Return how many requests this host has sent to the account since `instant`, at most seven days ago.
+
+        An account without a rate limit has no record of them, and is told as 0.
+        """
+        log = UsageLog(usage_path(self._limiter(self.rate_limit, "account").path))
+        first = int(instant.timestamp() // 60)
+        return sum(use.used for use in log.read(time.time()) if use.minute >= first)
 
     def require(self, field: str) -> str:
         """Return a field that must be set. Raises MissingCredential, naming the environment variable it comes from."""

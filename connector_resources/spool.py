@@ -138,6 +138,7 @@ class Reason(StrEnum):
     LANDED_SINCE = "newer data has been landed since it was begun"
     UNREADABLE = "its manifest cannot be read"
     TOKEN_REFUSED = "the API does not go on from its page token any more"
+    ASKED_ANEW = "the run asks for everything anew (full_refresh)"
     LIST_CHANGED = "records went while the list was read, so others may have been missed"
 
 
@@ -343,8 +344,9 @@ def open_spool(
     partitions: Sequence[str] = (),
     not_before: Callable[[Collection[str]], float] = lambda runs: 0.0,
     started_over: Callable[[StartedOver], None] = lambda told: None,
+    anew: bool = False,
 ) -> Spool:
-    """Return a spool for `key` below `folder`: an unfinished one that nobody holds, else a new one.
+    """Return a spool for `key` below `folder`: an unfinished one that nobody holds, else a new one; `anew`, a new one.
 
     `partitions` are those the reading is for. One begun before `not_before(runs)` (seconds since the epoch; asked only
     where there is one) is older than what has been landed since, and is not taken up; `runs` are those that set out to
@@ -360,7 +362,7 @@ def open_spool(
             if candidate.name.rpartition(".")[0] != key.folder_name:
                 _supersede(candidate, key, partitions, started_over)
             elif found is None:
-                found = _taken_up(candidate, key, partitions, not_before, started_over)
+                found = _taken_up(candidate, key, partitions, not_before, started_over, anew)
         return found or _new(folder, key, partitions)
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -573,6 +575,7 @@ def _taken_up(
     partitions: Sequence[str],
     not_before: Callable[[Collection[str]], float],
     started_over: Callable[[StartedOver], None],
+    anew: bool,
 ) -> Spool | None:
     """Return the spool in `folder`, cut back to its last whole page; None where it is not to be resumed."""
     lock = _locked(folder)
@@ -591,6 +594,8 @@ def _taken_up(
             reason = Reason.TOO_OLD
         elif manifest.started_at < not_before(spool.landed_by):
             reason = Reason.LANDED_SINCE
+        elif anew:
+            reason = Reason.ASKED_ANEW
     except BaseException:
         spool.close()
         raise

@@ -1,9 +1,10 @@
 """One asset per stream: read into a spool, hand it to the warehouse."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -18,8 +19,10 @@ from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, failure
 from orchestration.landings import landings_of, replayable
 from orchestration.lineage import CODE_REFERENCES, COLUMN_SCHEMA, code_reference, stream_columns, stream_lineage
+from orchestration.looking import first_request, observe, sample
 from orchestration.pace import DailyTick
-from orchestration.partitions import partition_keys, window, within_horizon
+from orchestration.partitions import looking_back, partition_keys, window, within_horizon
+from orchestration.read_plan import ReadPlan, read_plan
 from orchestration.run_config import StreamConfig
 
 _REPORT_EVERY_SECONDS = 5.0
@@ -35,6 +38,7 @@ def stream_asset(
     partitions: dg.PartitionsDefinition[str],
     mode: str,
     tick: DailyTick | None = None,
+    owners: Sequence[str] = (),
 ) -> dg.AssetsDefinition:
     """Return the asset `[source, stream]`, made from the stream's declaration.
 
@@ -65,11 +69,13 @@ def stream_asset(
         pool=f"{kind.name}_api",
         freshness_policy=None if tick is None else freshness(stream, tick),
         automation_condition=follows_its_parent(stream),
+        owners=list(owners),
+        output_required=False,  # a run that only looks writes nothing
     )
-    def extraction(context: dg.AssetExecutionContext, config: StreamConfig) -> Extraction:
+    def extraction(context: dg.AssetExecutionContext, config: StreamConfig) -> Iterator[dg.Output[Any]]:
         try:
-            read = _replayed if config.replay else _extracted
-            return read(context, config, kind, stream)
+            config.require_consistent()
+            found = _replayed(context, config, kind, stream) if config.replay else _read(context, config, kind, stream)
         except RateLimited as error:
             context.log.warning(str(error))
             if error.wait_seconds > _LONGEST_PAUSE_SECONDS:
@@ -77,28 +83,57 @@ def stream_asset(
             raise dg.RetryRequested(max_retries=_GIVEN_BACK, seconds_to_wait=error.wait_seconds) from error
         except ConnectorError as error:
             raise failure(error) from error
+        if found is not None:
+            yield dg.Output(found)
 
     return extraction
 
 
-def _extracted(
+def _read(
     context: dg.AssetExecutionContext, config: StreamConfig, kind: type[Source], stream: Stream
-) -> Extraction:
+) -> Extraction | None:
+    """Plan, and read what is planned; None where the run is only to look."""
     warehouse: Warehouse = context.resources.warehouse
     connection: Connection = context.resources.connection
     source = connection.connected(getattr(context.resources, kind.name))
-    keys = within_horizon(stream, partition_keys(context, stream), datetime.now(UTC))
+    now = datetime.now(UTC)
+    asked_keys = looking_back(context, stream, partition_keys(context, stream), config.lookback_days)
+    keys = within_horizon(stream, asked_keys, now)
     asked = Slice(
         window=window(keys) if stream.selects_a_window else None,
         parents=None if stream.parent is None else warehouse.store.parent_rows(
             kind.name, stream, keys if stream.parent.stream.is_partitioned else None
         ),
     )  # fmt: skip
+    plan = read_plan(context.instance, source, stream, keys, asked, now)
+    context.log.info(str(plan))
+    if config.dry_run:
+        held = sum(each.rows for each in landings_of(warehouse.store, kind.name, stream.name, keys).values())
+        observe(context, {**plan.metadata(), **first_request(source, stream, asked), "rows_to_be_replaced": held})
+        return None
+    if not config.ignore_budget:
+        plan.require_budget()
+    if config.limit:
+        observe(context, sample(source, stream, asked, config.limit))
+        return None
+    return _extracted(context, config, source, stream, keys, asked, plan)
+
+
+def _extracted(
+    context: dg.AssetExecutionContext,
+    config: StreamConfig,
+    source: Source,
+    stream: Stream,
+    keys: Sequence[str],
+    asked: Slice,
+    plan: ReadPlan,
+) -> Extraction:
+    warehouse: Warehouse = context.resources.warehouse
     before = replace(source.statistics)
 
     def last_landed(runs: Collection[str]) -> float:
         """Return when any of the partitions was last landed by another run than these."""
-        landings = landings_of(warehouse.store, kind.name, stream.name, keys).values()
+        landings = landings_of(warehouse.store, source.name, stream.name, keys).values()
         return max((each.landed_at.timestamp() for each in landings if each.run_id not in runs), default=0.0)
 
     spool = source.extract(
@@ -109,6 +144,7 @@ def _extracted(
         partitions=keys,
         not_before=last_landed,
         started_over=lambda told: context.log.warning(str(told)),
+        anew=config.full_refresh and context.retry_number == 0,  # a retry goes on with what this run has read
     )
     if spool.resumed_pages:
         context.log.info(f"{stream.name}: {spool.resumed_pages} pages were on disk already and not asked for again.")
@@ -118,13 +154,15 @@ def _extracted(
             "any more (404); they have no rows."
         )
     return Extraction(
-        kind.name,
+        source.name,
         stream,
         spool,
         keys,
         asked.window,
         source.statistics.since(before),
         may_shrink=config.confirm_shrink,
+        parents=len(asked.parents or ()),
+        plan=plan,
     )
 
 

@@ -20,6 +20,7 @@ from connector_resources.errors import InvalidSlice
 from connector_resources.streams import Stream
 from orchestration.pace import DailyTick
 from orchestration.partitions import within_horizon
+from orchestration.read_plan import past_runs
 from orchestration.schedules import DAILY_JOB, UNFINISHED, Streams, range_tags, run_tags
 
 UNKNOWN_REQUESTS_PER_DAY = 10.0
@@ -205,16 +206,10 @@ def requests_of_a_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> float:
     A run over a range says what all of it cost, with each of its partitions. Runs that made no request, from what was
     on disk, do not count.
     """
-    runs: dict[str, tuple[float, float]] = {}
-    for record in instance.fetch_materializations(key, limit=_RECENT_MATERIALIZATIONS).records:
-        said = record.asset_materialization.metadata if record.asset_materialization is not None else {}
-        requests, partitions = (said.get(name) for name in ("requests", "partitions_in_run"))
-        if isinstance(requests, dg.IntMetadataValue) and isinstance(partitions, dg.IntMetadataValue):
-            if requests.value and partitions.value:
-                runs[record.run_id] = (requests.value, partitions.value)
+    runs = past_runs(instance, key, _RECENT_MATERIALIZATIONS)
     if not runs:
         return UNKNOWN_REQUESTS_PER_DAY
-    return sum(requests for requests, _ in runs.values()) / sum(count for _, count in runs.values())
+    return sum(run.requests for run in runs) / sum(run.partitions for run in runs)
 
 
 def _missing(

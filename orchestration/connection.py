@@ -64,6 +64,7 @@ def source_resource(kind: type[Source], settings: Settings) -> Source:
     fields: dict[str, Any] = {}
     if issubclass(kind, HttpSource):
         fields["state_folder"] = str(settings.data_folder / "state" / settings.mode)
+        fields["daily_request_budget"] = settings.daily_request_budget
         if settings.mode == "sandbox":
             return kind(**fields, **lasting_credentials(kind.name), rate_limit_factor=settings.sandbox_limits)
     elif settings.mode == "sandbox":

@@ -25,7 +25,14 @@ budgets = rate_budget_assets(sources, settings.mode)
 
 assets = [
     *(
-        stream_asset(source, stream, partitions, settings.mode, settings.tick if source.name in scheduled else None)
+        stream_asset(
+            source,
+            stream,
+            partitions,
+            settings.mode,
+            tick=settings.tick if source.name in scheduled else None,
+            owners=settings.owners,
+        )
         for source in sources
         for stream in selected[source.name]
     ),

@@ -17,7 +17,9 @@ from connector_resources.errors import ConnectorError, DataError, SchemaConflict
 from connector_resources.http.client import Statistics
 from connector_resources.spool import Spool, prune
 from connector_resources.streams import SNAPSHOT, Stream, Window
+from orchestration import markdown
 from orchestration.lineage import COLUMN_LINEAGE, COLUMN_SCHEMA
+from orchestration.read_plan import ReadPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 class Extraction:
     """What a stream's asset hands to the IO manager: a complete spool, and which partitions it replaces.
 
-    `may_shrink` says that somebody has confirmed that a snapshot holds far less than the one before.
+    `may_shrink` says that somebody has confirmed that a snapshot holds far less than the one before. `parents` is how
+    many the stream was read under, `plan` what was expected of the reading.
     """
 
     source: str
@@ -37,6 +40,8 @@ class Extraction:
     window: Window | None
     statistics: Statistics
     may_shrink: bool = False
+    parents: int = 0
+    plan: ReadPlan | None = None
 
 
 class Warehouse(dg.ConfigurableIOManager):
@@ -154,9 +159,11 @@ class Warehouse(dg.ConfigurableIOManager):
         context.add_output_metadata({**_stream_metadata(extraction, landed), **self._place(landed.table)})
         wide = {
             **_declared(context),
-            "preview": dg.MetadataValue.md(_markdown(landed.preview, _readable_first(stream))),
+            "preview": dg.MetadataValue.md(markdown.table(landed.preview, readable_first(stream))),
         }
-        _add_facts(context, landed.partitions, landed.data_version, wide, landed.changes, datetime.now(UTC))
+        landed_at = datetime.now(UTC)
+        _add_facts(context, landed.partitions, landed.data_version, wide, landed.changes, landed_at)
+        _tell_others(context, landed, landed_at)
 
     def _write_frame(self, context: dg.OutputContext, frame: Any) -> None:
         import pandas as pd
@@ -190,7 +197,7 @@ class Warehouse(dg.ConfigurableIOManager):
         wide = {
             **_declared(context),
             COLUMN_SCHEMA: dg.TableSchema(columns),
-            "preview": dg.MetadataValue.md(_markdown(frame.head(5).to_dict("records"), list(frame.columns))),
+            "preview": dg.MetadataValue.md(markdown.table(frame.head(5).to_dict("records"), list(frame.columns))),
         }
         _add_facts(context, facts, combined_version(facts), wide)
 
@@ -240,11 +247,13 @@ def _stream_metadata(extraction: Extraction, landed: Landed) -> dict[str, Any]:
         or "none",
         "pages": len(spool.marks),
         "pages_resumed": spool.resumed_pages,
+        "parents": extraction.parents,
         "parents_gone": spool.parents_gone,
         "requests": statistics.requests,
         "retries": statistics.retries,
         "bytes": statistics.bytes or spool.size_bytes,
         "seconds_waiting": round(statistics.wait_seconds, 3),
+        **(extraction.plan.metadata() if extraction.plan is not None else {}),
     }
 
 
@@ -273,6 +282,23 @@ def _add_facts(
         else:
             about["left_as_it_was"] = "older than what the API lists"
         context.step_context.add_asset_metadata(about, asset_key=context.asset_key, partition_key=key)
+
+
+def _tell_others(context: dg.OutputContext, landed: Landed, landed_at: datetime) -> None:
+    """Tell Dagster of the partitions that were landed beside those of the run: days that it looked back to."""
+    if not context.has_asset_partitions:
+        return
+    for key in sorted(landed.partitions.keys() - set(context.asset_partition_keys)):
+        facts = landed.partitions[key]
+        held = _held(facts, landed.changes.get(key), landed_at)
+        context.log_event(
+            dg.AssetMaterialization(
+                context.asset_key,
+                partition=key,
+                metadata={"dagster/partition_row_count": facts.rows, **held},
+                tags={"dagster/data_version": facts.data_version},
+            )
+        )
 
 
 def _version_to_tell(context: dg.OutputContext, facts: Mapping[str, PartitionFacts], version: str) -> str:
@@ -335,35 +361,13 @@ def _undeclared(landed: Landed) -> dg.MetadataValue[Any]:
     for each in landed.undeclared:
         first = landed.first_seen.get(each.name)
         since = "in this run" if first is None else f"{first:%Y-%m-%d %H:%M}"
-        lines.append(f"| {_cell('$.' + each.name)} | {each.type} | {each.records:,} | {since} |")
+        lines.append(f"| {markdown.cell('$.' + each.name)} | {each.type} | {each.records:,} | {since} |")
     return dg.MetadataValue.md("\n".join(lines))
 
 
 _MOST_CHANGED_COLUMNS = 5
-_PREVIEW_COLUMNS = 8
-_PREVIEW_CHARACTERS = 60
 
 
-def _readable_first(stream: Stream) -> list[str]:
+def readable_first(stream: Stream) -> list[str]:
     """Return the names of a stream's columns, those with nested values last."""
     return [column.name for column in sorted(stream.columns, key=lambda column: column.type == "json")]
-
-
-def _markdown(rows: Sequence[Mapping[Any, Any]], columns: Sequence[Any]) -> str:
-    """Return a table for people: a few rows, the first columns, long values cut."""
-    if not rows:
-        return "No rows."
-    shown = list(columns)[:_PREVIEW_COLUMNS]
-    lines = ["| " + " | ".join(map(str, shown)) + " |", "|" + " --- |" * len(shown)]
-    lines += ["| " + " | ".join(_cell(row[column]) for column in shown) + " |" for row in rows]
-    if len(columns) > len(shown):
-        lines.append(f"\n… and {len(columns) - len(shown)} more columns.")
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:  # NaN and NaT are the values that differ from themselves
-        return ""
-    text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
-    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-    return text if len(text) <= _PREVIEW_CHARACTERS else f"{text[:_PREVIEW_CHARACTERS]}…"

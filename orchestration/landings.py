@@ -16,10 +16,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """The last landing of a partition: when (UTC), and by which run."""
+    """The last landing of a partition: when (UTC), by which run, and how many rows it has held since."""
 
     landed_at: datetime
     run_id: str
+    rows: int
 
 
 def landings_of(store: DuckDB, source: str, name: str, partitions: Collection[str]) -> Mapping[str, Landing]:
@@ -27,10 +28,10 @@ def landings_of(store: DuckDB, source: str, name: str, partitions: Collection[st
     if store.landed_at(source, name, tuple(partitions)) is None:
         return {}
     rows = store.query(
-        f"SELECT partition, loaded_at, run_id FROM _state WHERE schema = {literal(source)} AND name = {literal(name)} "
-        f"AND partition IN ({listed(tuple(partitions))})"
+        "SELECT partition, loaded_at, run_id, rows FROM _state "
+        f"WHERE schema = {literal(source)} AND name = {literal(name)} AND partition IN ({listed(tuple(partitions))})"
     )
-    return {partition: Landing(landed_at, run_id) for partition, landed_at, run_id in rows}
+    return {partition: Landing(*landing) for partition, *landing in rows}
 
 
 def replayable(

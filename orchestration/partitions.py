@@ -31,6 +31,22 @@ def partition_keys(context: dg.AssetExecutionContext, stream: Stream) -> Sequenc
     return keys
 
 
+def looking_back(context: dg.AssetExecutionContext, stream: Stream, keys: Sequence[str], days: int) -> Sequence[str]:
+    """Return the partitions of a run and those of so many days before them, as far as there are any.
+
+    Raises InvalidSlice for a stream that has no days to look back to.
+    """
+    if not days:
+        return keys
+    if not stream.is_partitioned:
+        raise InvalidSlice(f"{stream.name} is a snapshot, replaced whole: lookback_days means nothing to it.")
+    every = context.assets_def.partitions_def
+    assert every is not None  # a partitioned stream's asset has partitions
+    known = every.get_partition_keys()
+    first = known.index(keys[0])
+    return (*known[max(first - days, 0) : first], *keys)
+
+
 def within_horizon(stream: Stream, keys: Sequence[str], now: datetime) -> Sequence[str]:
     """Return the partitions the API can still list; those beyond its horizon are left as they are.
 

@@ -50,6 +50,8 @@ class Settings:
     catch_up_requests_per_day: int = 5_000
     failure_webhook_url: str = field(default="", repr=False)
     webserver_url: str = ""
+    daily_request_budget: int = 0
+    owners: tuple[str, ...] = ()
 
     @property
     def spools(self) -> Path:
@@ -119,6 +121,8 @@ class Settings:
             catch_up_requests_per_day=_whole(environment, "CATCH_UP_REQUESTS_PER_DAY", 5_000),
             failure_webhook_url=_address(environment, "FAILURE_WEBHOOK_URL"),
             webserver_url=_address(environment, "DAGSTER_WEBSERVER_URL").rstrip("/"),
+            daily_request_budget=_whole(environment, "DAILY_REQUEST_BUDGET", 0),
+            owners=_owners(environment),
         )
 
 
@@ -189,6 +193,17 @@ def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
             f"{MEMORY_LIMIT}."
         )
     return text
+
+
+def _owners(environment: Mapping[str, str]) -> tuple[str, ...]:
+    names = (name.strip() for name in environment.get("ASSET_OWNERS", "").split(","))
+    owners = tuple(name for name in names if name)
+    for owner in owners:
+        if re.fullmatch(r"team:[A-Za-z0-9_-]+|[^\s@]+@[^\s@]+\.[^\s@]+", owner) is None:
+            raise ConfigurationError(
+                f"ASSET_OWNERS names {owner!r}; an owner is an e-mail address or a team, such as team:crm."
+            )
+    return owners
 
 
 def _whole(environment: Mapping[str, str], variable: str, default: int) -> int:

@@ -269,6 +269,8 @@ def test_every_variable_is_read() -> None:
             "CATCH_UP_REQUESTS_PER_DAY": "300",
             "FAILURE_WEBHOOK_URL": "https://hooks.example.com/services/T0/B0/secret",
             "DAGSTER_WEBSERVER_URL": "https://dagster.example.com/",
+            "DAILY_REQUEST_BUDGET": "5000",
+            "ASSET_OWNERS": "team:crm, jane@example.com",
         }
     )
     assert read == Settings(
@@ -291,6 +293,8 @@ def test_every_variable_is_read() -> None:
         catch_up_requests_per_day=300,
         failure_webhook_url="https://hooks.example.com/services/T0/B0/secret",
         webserver_url="https://dagster.example.com",
+        daily_request_budget=5000,
+        owners=("team:crm", "jane@example.com"),
     )
     assert "hooks.example.com" not in repr(read)
 
@@ -300,6 +304,14 @@ def test_what_is_set_reaches_the_warehouse() -> None:
     warehouse = resources["warehouse"]
     assert isinstance(warehouse, Warehouse)
     assert (warehouse.keep_spools_days, warehouse.keep_spools_bytes, warehouse.memory_limit) == (0.5, 10**8, "1GB")
+
+
+def test_owners_and_the_budget_reach_every_stream_and_source() -> None:
+    defs = definitions(ASSET_OWNERS="team:crm", DAILY_REQUEST_BUDGET="5000")
+    specs = [asset for asset in defs.resolve_all_asset_specs() if asset.kinds == {"duckdb", "python"}]
+    assert {tuple(spec.owners) for spec in specs} == {("team:crm",)}
+    resources = defs.resources or {}
+    assert {resources[name].daily_request_budget for name in ("aha", "drift")} == {5000}
 
 
 def test_what_is_set_to_nothing_is_not_set() -> None:
@@ -322,6 +334,8 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
         ("SANDBOX_LIMITS", "-1", "SANDBOX_LIMITS is '-1'; set it to a finite number that is not negative."),
         ("SANDBOX_LIMITS", "inf", "SANDBOX_LIMITS is 'inf'; set it to a finite number that is not negative."),
         ("KEEP_SPOOLS_DAYS", "-1", "KEEP_SPOOLS_DAYS is '-1'; set it to a finite number that is not negative."),
+        ("DAILY_REQUEST_BUDGET", "1.5", "DAILY_REQUEST_BUDGET is '1.5'; set it to a whole number."),
+        ("ASSET_OWNERS", "crm", "ASSET_OWNERS names 'crm'; an owner is an e-mail address or a team, such as team:crm."),
         ("KEEP_SPOOLS_GB", "2GB", "KEEP_SPOOLS_GB is '2GB'; set it to a number."),
         ("AUTOMATIC_RUNS", "yes", "AUTOMATIC_RUNS is 'yes'; set it to on or off."),
         ("SCHEDULE_TIME", "24:00", "SCHEDULE_TIME is '24:00'; set it to a time of the day as HH:MM."),

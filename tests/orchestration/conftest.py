@@ -33,7 +33,8 @@ Fail = Callable[..., None]
 class Project:
     """What `orchestration.definitions` assembles, for some of the assets, in one folder.
 
-    `warehouse` are other settings of the IO manager, `sources` other classes of sources, by name.
+    `warehouse` are other settings of the IO manager, `sources` other classes of sources, by name, `changes` other
+    settings of the project.
     """
 
     folder: Path
@@ -42,11 +43,13 @@ class Project:
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
     start: date = FIRST_DAY
     sources: dict[str, type[Source]] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
         """The settings of the folder."""
-        return Settings("sandbox", self.folder, self.start, sandbox_url=self.url, sandbox_limits=0)
+        standard = Settings("sandbox", self.folder, self.start, sandbox_url=self.url, sandbox_limits=0)
+        return replace(standard, **self.changes)
 
     @property
     def store(self) -> DuckDB:
@@ -75,17 +78,20 @@ class Project:
         return {"connection": connection(settings), "warehouse": warehouse, **sources}
 
     def run(
-        self, *assets: str | dg.AssetsDefinition, days: Sequence[str] = (), only: str = ""
+        self, *assets: str | dg.AssetsDefinition, days: Sequence[str] = (), only: str = "", **config: Any
     ) -> dg.ExecuteInProcessResult:
         """Materialise assets in one run: without a partition, for a day, or from the first to the last of `days`.
 
-        With `only`, the others are there and not materialised.
+        With `only`, the others are there and not materialised. `config` is what each of them is told.
         """
         tags = {}
         if len(days) > 1:
             tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
+        every = [self.asset(asset) if isinstance(asset, str) else asset for asset in assets]
+        ops = {each.op.name: {"config": config} for each in every} if config else {}
         return dg.materialize(
-            [self.asset(asset) if isinstance(asset, str) else asset for asset in assets],
+            every,
+            run_config={"ops": ops},
             instance=self.instance,
             resources=self.resources(),
             partition_key=days[0] if len(days) == 1 else None,

@@ -1,0 +1,137 @@
+"""What a run says before it reads: how much it is going to ask, and whether the account has that left."""
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from connector_resources.errors import RequestBudgetSpent
+from connector_resources.http.rate_limit import usage_path
+from connector_resources.http.rate_usage import UsageLog
+from orchestration.read_plan import Past, ReadPlan, expected, past_runs
+from tests.orchestration.conftest import DAYS, Fail, Project, failures, materialized
+
+PLAN = ReadPlan("s.things", DAYS, 120, "it was so", 300.0, 0, 0)
+LIMITED = {"sandbox_limits": 1000.0}
+"""The sandbox itself has no limits; the account's are such that nobody waits for them."""
+
+
+def logged(project: Project, result: dg.ExecuteInProcessResult) -> list[str]:
+    return [entry.user_message for entry in project.instance.all_logs(result.run_id)]
+
+
+# -- what is to be expected -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("past", "partitions", "parents", "requests"),
+    [
+        pytest.param([], 90, None, None, id="never read"),
+        pytest.param([Past(12, 90, 0)], 90, None, 12, id="as before"),
+        pytest.param([Past(12, 90, 0)], 1, None, 1, id="one request at least"),
+        pytest.param([Past(1, 1, 0), Past(12, 90, 0)], 60, None, 8, id="by the run of about as many days"),
+        pytest.param([Past(1, 1, 0), Past(12, 90, 0)], 2, None, 2, id="and not by the other"),
+        pytest.param([Past(2, 1, 0), Past(4, 1, 0)], 3, None, 6, id="the newest of those alike"),
+        pytest.param([], 90, 58, 58, id="one for each parent"),
+        pytest.param([Past(90, 1, 30)], 90, 58, 174, id="as many for each parent as before"),
+        pytest.param([Past(9, 1, 30)], 90, 58, 58, id="and one at least"),
+        pytest.param([Past(90, 1, 0)], 90, 58, 58, id="a run of before there were parents says nothing"),
+        pytest.param([Past(90, 1, 30)], 90, 0, 0, id="no parents"),
+    ],
+)
+def test_what_the_run_most_like_this_one_has_cost_is_expected(
+    past: list[Past], partitions: int, parents: int | None, requests: int | None
+) -> None:
+    assert expected(past, partitions, parents)[0] == requests
+
+
+def test_a_plan_says_how_many_requests_for_how_long_and_what_is_left() -> None:
+    assert str(PLAN) == (
+        f"s.things, the plan: 12 partitions ({DAYS[0]} … {DAYS[-1]}), about 120 requests (it was so), 24 s at 300 a "
+        "minute."
+    )
+    assert str(replace(PLAN, requests=12_000, budget=20_000, used_today=1_500)).endswith(
+        "about 12,000 requests (it was so), 40 minutes at 300 a minute; 1,500 of today's 20,000 are used."
+    )
+    assert "nobody knows how many requests (never) at 300 a minute." in str(replace(PLAN, requests=None, basis="never"))
+    assert str(replace(PLAN, per_minute=math.inf)).endswith("about 120 requests (it was so), no time.")
+
+
+@pytest.mark.parametrize(
+    ("budget", "used", "requests", "is_refused"),
+    [
+        (0, 9999, 120, False),
+        (1000, 880, 120, False),
+        (1000, 881, 120, True),
+        (1000, 2000, 1, True),
+        (1000, 999, None, False),
+        (1000, 1000, None, True),
+    ],
+)
+def test_more_than_the_day_has_left_is_refused(budget: int, used: int, requests: int | None, is_refused: bool) -> None:
+    plan = replace(PLAN, budget=budget, used_today=used, requests=requests)
+    if not is_refused:
+        plan.require_budget()
+        return
+    with pytest.raises(RequestBudgetSpent, match=r"s.things: .*DAILY_REQUEST_BUDGET.*ignore_budget"):
+        plan.require_budget()
+
+
+# -- in runs ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_range_is_planned_from_what_was_read_before_in_the_log_and_in_its_metadata(project: Project) -> None:
+    first = project.run("drift/conversations", "drift/messages", days=DAYS[:6])
+    second = project.run("drift/conversations", "drift/messages", days=DAYS)
+    before, now = (materialized(run, "drift/conversations") for run in (first, second))
+    assert before[DAYS[0]].keys() & {"expected_requests", "expected_minutes"} == set()
+    assert "drift.conversations, the plan: 6 partitions" in "\n".join(logged(project, first))
+    assert now[DAYS[0]]["expected_requests"] == math.ceil(before[DAYS[0]]["requests"] * 2)
+    assert f"drift.conversations, the plan: 12 partitions ({DAYS[0]} … {DAYS[-1]}), about" in "\n".join(
+        logged(project, second)
+    )
+    ((parents,),) = project.store.query("SELECT count(*) FROM drift.conversations_current")
+    messages = materialized(second, "drift/messages")[DAYS[0]]
+    assert messages["parents"] == parents
+    assert messages["expected_requests"] >= parents
+    assert messages["requests"] == messages["pages"]
+
+
+def test_a_reading_that_went_on_from_disk_says_nothing_of_what_one_costs(project: Project, fail: Fail) -> None:
+    assert project.run("drift/conversations", days=DAYS).success
+    fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": 3})
+    assert failures(project.run("drift/messages", days=DAYS))
+    fail()
+    assert project.run("drift/messages", days=DAYS).success
+    assert past_runs(project.instance, dg.AssetKey(["drift", "messages"])) == []
+    whole = materialized(project.run("drift/messages", days=DAYS), "drift/messages")[DAYS[0]]
+    past = [Past(whole["requests"], len(DAYS), whole["parents"])]
+    assert past_runs(project.instance, dg.AssetKey(["drift", "messages"])) == past
+
+
+def test_a_run_beyond_the_days_budget_asks_nothing_and_changes_nothing(project: Project) -> None:
+    limited = replace(project, changes=LIMITED)
+    assert limited.run("drift/conversations", "drift/messages", days=DAYS).success
+    rows = limited.rows("drift.messages")
+    tight = replace(limited, changes={**LIMITED, "daily_request_budget": 10})
+    result = tight.run("drift/conversations", "drift/messages", days=DAYS)
+    ((step, (error, message)),) = failures(result).items()
+    assert (step, error) == ("drift__conversations", "RequestBudgetSpent")
+    assert "today (UTC) has 0 of 10 left. Nothing was asked." in message
+    assert tight.rows("drift.messages") == rows
+    assert tight.run("drift/conversations", days=DAYS, ignore_budget=True).success
+
+
+def test_what_was_sent_today_counts_and_what_was_sent_before_does_not(project: Project) -> None:
+    limited = replace(project, changes={**LIMITED, "daily_request_budget": 100})
+    (first,) = materialized(limited.run("drift/users"), "drift/users").values()
+    (second,) = materialized(limited.run("drift/users"), "drift/users").values()
+    assert (first["requests_used_today"], second["requests_used_today"]) == (0, first["requests"])
+    assert second["daily_request_budget"] == 100
+    source = limited.resources()["connection"].connected(limited.resources()["drift"])
+    now = datetime.now(UTC)
+    UsageLog(usage_path(source._limiter(source.rate_limit, "account").path)).add(now.timestamp() - 86_400, 300, used=50)
+    assert source.requests_since(now - timedelta(hours=23)) == 2
+    assert source.requests_since(now - timedelta(hours=25)) == 52

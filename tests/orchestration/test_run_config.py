@@ -1,0 +1,136 @@
+"""What a run may be told in the launchpad, and that it does just that."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+import requests
+
+from connector_resources.errors import ConfigurationError, RateLimited
+from connector_resources.sources.drift import Drift
+from connector_resources.spool import Spool
+from orchestration.run_config import StreamConfig
+from tests.orchestration.conftest import DAYS, Fail, Project, failures, materialized
+from tests.orchestration.test_read_plan import logged
+
+
+def observed(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
+    """Return the metadata of the one observation of an asset."""
+    (event,) = [
+        event.asset_observation_data.asset_observation
+        for event in result.all_events
+        if event.event_type_value == "ASSET_OBSERVATION" and event.asset_key == dg.AssetKey(name.split("/"))
+    ]
+    return {key: value.value for key, value in event.metadata.items()}
+
+
+def asked(project: Project) -> int:
+    """How many requests the sandbox has had."""
+    return int(requests.get(f"{project.url}/_sandbox/requests", timeout=10).json()["total"])
+
+
+def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(project: Project) -> None:
+    before = asked(project)
+    result = project.run("drift/conversations", "drift/messages", days=DAYS, dry_run=True)
+    assert (result.success, asked(project)) == (True, before)
+    assert result.get_asset_materialization_events() == []
+    assert [event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"] == [
+        "drift__messages"
+    ]
+    seen = observed(result, "drift/conversations")
+    assert seen["first_request"].startswith("GET /conversations/list?")
+    assert (seen["expected_requests_basis"], seen["rows_to_be_replaced"]) == ("it was never read", 0)
+    assert not project.settings.database.exists()
+
+
+def test_a_dry_run_of_what_is_there_counts_the_rows_and_leaves_them(project: Project) -> None:
+    landed = project.run("drift/conversations", "drift/messages", days=DAYS)
+    rows = project.rows("drift.messages")
+    seen = observed(project.run("drift/messages", days=DAYS[3:], dry_run=True), "drift/messages")
+    ((held,),) = project.store.query(f"SELECT count(*) FROM drift.messages WHERE _partition >= '{DAYS[3]}'")
+    ((parents,),) = project.store.query(f"SELECT count(*) FROM drift.conversations WHERE _partition >= '{DAYS[3]}'")
+    assert (seen["rows_to_be_replaced"], seen["parents"]) == (held, parents)
+    assert seen["expected_requests"] <= materialized(landed, "drift/messages")[DAYS[-1]]["requests"]
+    assert project.rows("drift.messages") == rows
+
+
+def test_a_limited_run_shows_records_as_they_come_and_lands_none(project: Project) -> None:
+    result = project.run("drift/users", limit=2)
+    seen = observed(result, "drift/users")
+    assert (seen["records_seen"], seen["pages_read"], result.success) == (2, 1, True)
+    assert seen["records"].startswith("| id |")
+    assert seen["first_record"].keys() >= {"id", "email"}
+    assert result.get_asset_materialization_events() == []
+    assert not project.settings.database.exists()
+
+
+def test_a_full_refresh_leaves_what_is_on_disk_and_says_so(project: Project, fail: Fail) -> None:
+    assert project.run("drift/conversations", days=DAYS).success
+    for is_asked, resumed in ((False, 3), (True, 0)):
+        fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": 3})
+        assert failures(project.run("drift/messages", days=DAYS))
+        fail()
+        result = project.run("drift/messages", days=DAYS, full_refresh=is_asked)
+        assert materialized(result, "drift/messages")[DAYS[-1]]["pages_resumed"] == resumed
+    assert any("3 pages of an earlier reading are not taken up: the run asks for everything anew" in line
+               for line in logged(project, result))  # fmt: skip
+
+
+def test_a_full_refresh_that_gave_its_place_back_goes_on_with_what_it_has_read(project: Project) -> None:
+    told: list[bool] = []
+
+    class Busy(Drift):
+        def extract(self, *arguments: Any, **named: Any) -> Spool:
+            told.append(named["anew"])
+            if len(told) == 1:
+                raise RateLimited("drift: wait.", wait_seconds=0)
+            return super().extract(*arguments, **named)
+
+    project.sources["drift"] = Busy
+    assert project.run("drift/users", full_refresh=True).success
+    assert told == [True, False]
+
+
+def test_looking_back_replaces_days_before_the_run_and_dagster_knows(project: Project) -> None:
+    whole = project.run("drift/conversations", days=DAYS)
+    told = {day: facts["data_version"] for day, facts in materialized(whole, "drift/conversations").items()}
+    result = project.run("drift/conversations", days=DAYS[5:6], lookback_days=3)
+    found = materialized(result, "drift/conversations")
+    assert sorted(filter(None, found)) == list(DAYS[2:6])
+    assert {day: facts["data_version"] for day, facts in found.items()} == {day: told[day] for day in DAYS[2:6]}
+    loaded = project.store.query("SELECT partition FROM _state WHERE run_id = ? ORDER BY ALL", [result.run_id])
+    assert [day for (day,) in loaded] == list(DAYS[2:6])
+
+
+def test_looking_back_ends_with_the_first_partition(project: Project) -> None:
+    found = materialized(project.run("drift/conversations", days=DAYS[1:2], lookback_days=400), "drift/conversations")
+    assert sorted(filter(None, found)) == list(DAYS[:2])
+
+
+def test_a_snapshot_has_no_days_to_look_back_to(project: Project) -> None:
+    ((error, message),) = failures(project.run("drift/users", lookback_days=1)).values()
+    assert (error, message) == (
+        "InvalidSlice",
+        "users is a snapshot, replaced whole: lookback_days means nothing to it.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"dry_run": True, "limit": 3}, "dry_run"),
+        ({"replay": True, "limit": 3}, "limit"),
+        ({"replay": True, "full_refresh": True}, "full_refresh"),
+        ({"replay": True, "lookback_days": 1}, "lookback_days"),
+        ({"replay": True, "dry_run": True}, "dry_run"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(told: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        StreamConfig(**told).require_consistent()
+
+
+def test_a_run_that_contradicts_itself_fails_before_it_asks(project: Project) -> None:
+    before = asked(project)
+    ((error, _),) = failures(project.run("drift/users", replay=True, limit=1)).values()
+    assert (error, asked(project)) == ("ConfigurationError", before)
