@@ -115,7 +115,7 @@ class PageMark(msgspec.Struct, frozen=True):
 
     `end` is where the page ends in pages.ndjson, `longest` the size of its longest line, in bytes; `total` is what the
     server counts, `received` how many records the page has. `is_gone` marks a parent that the vendor does not know any
-    more.
+    more, `ends_list` the last page of a whole list, which marks of before that was noted do not know (None).
     """
 
     number: int
@@ -126,6 +126,7 @@ class PageMark(msgspec.Struct, frozen=True):
     token: str | None
     total: int | None = None
     is_gone: bool = False
+    ends_list: bool | None = None
 
 
 class Reason(StrEnum):
@@ -192,6 +193,15 @@ class Spool:
     def records(self) -> int:
         """How many records were received, before any is left out or quarantined."""
         return sum(mark.received for mark in self.marks)
+
+    @property
+    def counted(self) -> int | None:
+        """How many records the server counts in all the lists; None where it does not say, or one may be cut short."""
+        lists = [mark for mark in self.marks if not mark.is_gone]
+        totals = [mark.total for mark in lists if mark.ends_list]
+        if None in totals or any(mark.ends_list is None for mark in lists):
+            return None
+        return sum(total for total in totals if total is not None)
 
     @property
     def parents_gone(self) -> int:
@@ -308,8 +318,9 @@ class SpoolWriter:
         lines = _lines(number, page)
         end = spool.size_bytes + len(lines)
         longest = max(map(len, lines.split(b"\n")))
+        checksum = zlib.crc32(lines)
         mark = PageMark(
-            number, len(page.records), end, zlib.crc32(lines), longest, page.token, page.total, page.is_gone
+            number, len(page.records), end, checksum, longest, page.token, page.total, page.is_gone, page.ends_list
         )
         try:
             _write(self._pages, lines)

@@ -230,8 +230,9 @@ class Page:
     """One answer: its records as raw JSON objects, and the token with which reading goes on after it.
 
     `token` is None on the last page of a slice. `parent` is the row the records were read under. `total` is how many
-    records the server says the whole list has, None where it does not say. `is_gone` says that the vendor does not know
-    the parent any more.
+    records the server says the whole list has, None where it does not say. `ends_list` says whether it is the last page
+    of a list that was read to its end; None where the reader does not know, or stops before. `is_gone` says that the
+    vendor does not know the parent any more.
     """
 
     records: Sequence[bytes]
@@ -239,3 +240,4 @@ class Page:
     parent: ParentRow | None = None
     total: int | None = None
     is_gone: bool = False
+    ends_list: bool | None = None

@@ -13,7 +13,7 @@ import pytest
 
 from connector_resources.errors import DataError, DestinationBusy, DestinationUnwritable
 from connector_resources.spool import Kept, Reason, Spool, SpoolKey, StartedOver, kept, open_spool, prune
-from connector_resources.streams import ParentRow, Slice
+from connector_resources.streams import Page, ParentRow, Slice
 from tests.landing import Record, child, close_spools, daily, key, opened, page, said, snapshot, spooled, window
 
 THINGS = daily(n="integer")
@@ -682,3 +682,28 @@ def test_what_set_out_to_land_a_spool_does_not_count_as_landed_since(tmp_path: P
     again = open_spool(tmp_path, KEY, not_before=lambda runs: asked.append(tuple(runs)) or 0.0)  # type: ignore[func-returns-value]  # None
     assert (asked, again.resumed_pages) == ([("run1",)], 2)
     again.close()
+
+
+def counting(records: int, total: int | None, ends_list: bool | None) -> Page:
+    return Page([b'{"id": "1"}'] * records, total=total, ends_list=ends_list)
+
+
+@pytest.mark.parametrize(
+    ("pages", "counted"),
+    [
+        ([], 0),
+        ([counting(2, 3, False), counting(1, 3, True)], 3),
+        ([counting(2, 3, False), counting(1, 3, True), counting(0, 0, True), counting(1, 4, True)], 7),
+        ([counting(1, 2, True), Page((), is_gone=True)], 2),
+        ([counting(1, None, True)], None),
+        ([counting(1, 1, True), counting(1, None, True)], None),
+        ([counting(1, 9, None)], None),  # read newest first, or marked before ends were noted
+        ([counting(1, 1, None), counting(1, 1, True)], None),
+    ],
+)
+def test_what_the_server_counts_is_the_sum_of_its_lists_where_all_of_them_are_known(
+    tmp_path: Path, pages: list[Page], counted: int | None
+) -> None:
+    spooled(tmp_path, THINGS, pages).close()
+
+    assert opened(tmp_path, KEY).counted == counted

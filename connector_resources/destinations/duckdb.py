@@ -304,6 +304,7 @@ class DuckDB:
                 run_id,
                 spool.started_at,
                 read_for=spool.partitions,
+                counted=spool.counted,
             )
             try:
                 checked = self._checked(spool, stream, one_by_one=False)
@@ -401,13 +402,19 @@ class DuckDB:
             ).fetchone()
         return None if row is None else row[0]
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection with the database as the current one, for several queries under one shared lock."""
+        with self._workbench() as connection, self._attached(connection, read_only=True):
+            connection.execute("USE store")
+            yield connection
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a reading query with the database as the current one, under the shared lock, and return all rows.
 
         Raises SchemaConflict for a column that its tables do not have.
         """
-        with self._workbench() as connection, self._attached(connection, read_only=True):
-            connection.execute("USE store")
+        with self.reading() as connection:
             try:
                 return connection.execute(sql, parameters).fetchall()
             except duckdb.BinderException as error:

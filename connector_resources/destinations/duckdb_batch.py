@@ -15,6 +15,7 @@ from connector_resources.destinations.duckdb_tables import (
     HOUSEKEEPING,
     RESERVED,
     TYPES,
+    Counts,
     PartitionFacts,
     columns_of,
     count_rows,
@@ -60,6 +61,7 @@ class Batch:
         begun_at: float,
         *,
         read_for: Collection[str] = (),
+        counted: int | None = None,
     ) -> None:
         if reserved := [column.name for column in stream.columns if column.name.casefold() in RESERVED]:
             raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]!r} is taken by our own.")
@@ -71,10 +73,12 @@ class Batch:
         self._run_id = run_id
         self._begun_at = begun_at
         self._others = sorted(set(read_for) - set(partitions)) if stream.inherits_partitions else []
+        self._counted = counted
         self._quarantined: list[tuple[str, str, int, str]] = []
         self._fitting: dict[str, int] = {}
         self._key = ", ".join(map(quoted, (*stream.primary_key, "_partition")))
         self.table = f"{source}.{stream.name}"
+        self.received = 0
         self.left_out = 0
         self.duplicates = 0
         self.quarantined = 0
@@ -96,6 +100,7 @@ class Batch:
         counted = run("SELECT _partition, count(*) FROM batch GROUP BY _partition").fetchall()
         self._fitting = {str(key): rows for key, rows in counted}
         staged = sum(self._fitting.values())
+        self.received = checked.received
         keys = [self._quarantine_keys(bad) for bad in checked.quarantined]
         self.quarantined = sum(map(bool, keys))
         self._quarantined = [
@@ -171,7 +176,8 @@ class Batch:
             if stream.deletions is not None:
                 for other, types in told_of:
                     other.bury_told(self.table, stream.deletions, types, self._partitions)
-            write_state(connection, source, stream.name, facts, self._run_id, self._extracted_at)
+            counts = Counts(self.received, self.left_out, self.duplicates, self.quarantined, self._counted)
+            write_state(connection, source, stream.name, facts, self._run_id, self._extracted_at, self.changes, counts)
             self._note_fields(undeclared)
         self.deleted = current.deleted
         self.deleted_elsewhere = {other.name: other.deleted for other, _ in told_of if other.deleted}

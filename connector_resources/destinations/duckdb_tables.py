@@ -19,11 +19,16 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from connector_resources.errors import InvalidSlice, SchemaConflict
 from connector_resources.streams import ColumnType
+
+if TYPE_CHECKING:
+    from connector_resources.destinations.duckdb_changes import Change
 
 TYPES: Mapping[ColumnType, str] = {
     "string": "VARCHAR",
@@ -92,6 +97,20 @@ class PartitionFacts:
     data_version: str
     first_cursor: dt.datetime | None = None
     last_cursor: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the records of one landing, of all its partitions together.
+
+    `counted` is how many the server says there are, None where it does not.
+    """
+
+    received: int
+    left_out: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    counted: int | None = None
 
 
 def combined_version(partitions: Mapping[str, PartitionFacts]) -> str:
@@ -199,14 +218,29 @@ def lacks(tables: str, column: str, there: str = "") -> str:
     )
 
 
+_STATE_SINCE = {
+    "extracted_at": "TIMESTAMPTZ",
+    "rows_added": "BIGINT",
+    "rows_removed": "BIGINT",
+    "counted": "BIGINT",
+    "received": "BIGINT",
+    "left_out": "BIGINT",
+    "duplicates": "BIGINT",
+    "quarantined": "BIGINT",
+}
+"""Columns of the state that a database of an earlier version lacks; null where that landed last. The first three are of
+the partition, the others of all partitions that were landed with it."""
+
+
 def make_state(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables that say what the others hold, where they are missing."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS store._state (schema VARCHAR, name VARCHAR, partition VARCHAR, rows BIGINT, "
         "data_version VARCHAR, first_cursor TIMESTAMPTZ, last_cursor TIMESTAMPTZ, run_id VARCHAR, "
-        "loaded_at TIMESTAMPTZ, extracted_at TIMESTAMPTZ)"
+        f"loaded_at TIMESTAMPTZ, {', '.join(f'{column} {kind}' for column, kind in _STATE_SINCE.items())})"
     )
-    connection.execute("ALTER TABLE store._state ADD COLUMN IF NOT EXISTS extracted_at TIMESTAMPTZ")
+    for column, kind in _STATE_SINCE.items():
+        connection.execute(f"ALTER TABLE store._state ADD COLUMN IF NOT EXISTS {column} {kind}")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS store._fields (schema VARCHAR, name VARCHAR, path VARCHAR, type VARCHAR, "
         "first_seen TIMESTAMPTZ, run_id VARCHAR)"
@@ -221,8 +255,13 @@ def write_state(
     facts: Mapping[str, PartitionFacts],
     run_id: str,
     extracted_at: dt.datetime | None = None,
+    changes: "Mapping[str, Change]" = MappingProxyType({}),
+    counts: Counts | None = None,
 ) -> None:
     """Replace the state of the partitions in `facts`; `extracted_at` is when their reading was begun."""
+    of_landing = [None] * 5
+    if counts is not None:
+        of_landing = [counts.counted, counts.received, counts.left_out, counts.duplicates, counts.quarantined]
     # Literals, for the first statement with a parameter makes DuckDB 1.5 import pandas, which takes 0.3 s.
     connection.execute(
         f"DELETE FROM store._state WHERE {is_table(schema, name)} AND partition IN ({listed(tuple(facts))})"
@@ -230,12 +269,12 @@ def write_state(
     rows = ", ".join(
         f"({literal(schema)}, {literal(name)}, {literal(key)}, {fact.rows}, {literal(fact.data_version)}, "
         f"{_instant(fact.first_cursor)}, {_instant(fact.last_cursor)}, {literal(run_id)}, now(), "
-        f"{_instant(extracted_at)})"
-        for key, fact in facts.items()
+        f"{_instant(extracted_at)}, {_numbers(changed and changed.added, changed and changed.removed, *of_landing)})"
+        for key, fact, changed in ((key, fact, changes.get(key)) for key, fact in facts.items())
     )
     connection.execute(
         "INSERT INTO store._state (schema, name, partition, rows, data_version, first_cursor, last_cursor, run_id, "
-        f"loaded_at, extracted_at) VALUES {rows}"
+        f"loaded_at, {', '.join(_STATE_SINCE)}) VALUES {rows}"
     )
 
 
@@ -251,6 +290,10 @@ def landed_keys(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -
 def is_table(schema: str, name: str) -> str:
     """Return the condition for the rows of the state that are about one table."""
     return f"schema = {literal(schema)} AND name = {literal(name)}"
+
+
+def _numbers(*values: int | None) -> str:
+    return ", ".join("NULL" if value is None else str(value) for value in values)
 
 
 def _instant(value: dt.datetime | None) -> str:

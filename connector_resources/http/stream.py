@@ -143,15 +143,17 @@ def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None =
                 raise
             answer = walk.open(stream, request, response)
             following = _added(walk, stream, slice, chain, request, answer)
+            is_whole = stream.cursor is None or not stream.cursor.newest_first  # else it may be cut short
             if following is None:
-                if stream.cursor is None or not stream.cursor.newest_first:  # else it may be cut short
+                if is_whole:
                     chain.finish()
                     if chain.is_doubtful:
                         chain.compare(_walked_again(walk, stream, slice, parent, chain.began))
                 after = _Place(parent=position + 1, missing=missing)
             else:
                 after = chain.place(position, following, missing)
-            yield Page(answer.records, after.token(len(parents)), parent, chain.total)
+            ends_list = following is None if is_whole else None
+            yield Page(answer.records, after.token(len(parents)), parent, chain.total, ends_list=ends_list)
             request = following
         position, request, chain = position + 1, None, _Chain(stream)
 

@@ -319,6 +319,34 @@ def test_eight_processes_commit_at_once_while_others_read(store: DuckDB, tmp_pat
     assert store.query("SELECT count(*), sum(rows) FROM _state") == [(25, 240)]
 
 
+def test_the_state_says_what_became_of_the_records_of_the_last_landing(store: DuckDB) -> None:
+    columns = "partition, rows, rows_added, rows_removed, counted, received, left_out, duplicates, quarantined"
+    both = window("2026-03-01", "2026-03-03")
+    land(store, thing(1), thing(1), thing(2, 2), thing(3, 3), thing(4) | {"n": "x"}, *map(thing, range(10, 20)),
+         window=both)  # fmt: skip
+    assert store.query(f"SELECT {columns} FROM _state ORDER BY ALL") == [
+        ("2026-03-01", 11, 11, 0, None, 15, 1, 1, 1),
+        ("2026-03-02", 1, 1, 0, None, 15, 1, 1, 1),
+    ]
+    land(store, thing(1), thing(5), window=MARCH_1)
+    assert store.query(f"SELECT {columns} FROM _state ORDER BY ALL") == [
+        ("2026-03-01", 2, 1, 10, None, 2, 0, 0, 0),
+        ("2026-03-02", 1, 1, 0, None, 15, 1, 1, 1),
+    ]
+
+
+def test_a_state_of_before_landings_were_counted_is_kept_and_gets_the_columns(store: DuckDB) -> None:
+    land(store, thing(1))
+    with duckdb.connect(str(store.path)) as connection:
+        for column in ("rows_added", "rows_removed", "counted", "received", "left_out", "duplicates", "quarantined"):
+            connection.execute(f"ALTER TABLE _state DROP COLUMN {column}")
+    land(store, thing(2, 2), window=window("2026-03-02"))
+    assert store.query("SELECT partition, rows, rows_added, received FROM _state ORDER BY ALL") == [
+        ("2026-03-01", 1, None, None),
+        ("2026-03-02", 1, 1, 1),
+    ]
+
+
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 

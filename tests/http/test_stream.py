@@ -88,6 +88,20 @@ def test_pages_come_in_order_and_end_where_the_envelope_says(count: int, expecte
     assert [page.token is None for page in pages] == [False] * (len(pages) - 1) + [True]
 
 
+@pytest.mark.parametrize(
+    ("newest_first", "expected"), [(False, [False, True, False, True]), (True, [None, None, None, None])]
+)
+def test_a_page_says_whether_a_list_ends_with_it_unless_that_list_may_be_cut_short(
+    newest_first: bool, expected: list[bool | None]
+) -> None:
+    cursor = Cursor("id", newest_first=True) if newest_first else None
+    parents = Slice(parents=(ParentRow({}), ParentRow({})))
+
+    pages = list(read_pages(World(numbered(3)), stream(paginator=PAGES, cursor=cursor), parents))
+
+    assert [page.ends_list for page in pages] == expected
+
+
 @pytest.mark.parametrize("stop", range(5))
 def test_a_read_goes_on_after_any_page_without_asking_again_for_what_it_has(stop: int) -> None:
     whole = list(read_pages(World(numbered(11)), stream(paginator=PAGES), WHOLE))
