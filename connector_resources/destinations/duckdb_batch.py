@@ -82,6 +82,7 @@ class Batch:
         self.left_out = 0
         self.duplicates = 0
         self.quarantined = 0
+        self.vanished = 0
         self.changes: Mapping[str, Change] = {}
         self.deleted = 0
         self.deleted_elsewhere: dict[str, int] = {}
@@ -176,7 +177,9 @@ class Batch:
             if stream.deletions is not None:
                 for other, types in told_of:
                     other.bury_told(self.table, stream.deletions, types, self._partitions)
-            counts = Counts(self.received, self.left_out, self.duplicates, self.quarantined, self._counted)
+            counts = Counts(
+                self.received, self.left_out, self.duplicates, self.quarantined, self.vanished, self._counted
+            )
             write_state(connection, source, stream.name, facts, self._run_id, self._extracted_at, self.changes, counts)
             self._note_fields(undeclared)
         self.deleted = current.deleted
@@ -249,6 +252,8 @@ class Batch:
         run(f"INSERT INTO {table} BY NAME SELECT *, true AS _is_current, now() AS _loaded_at, "
             f"{literal(self._run_id)} AS _run_id FROM batch")  # fmt: skip
         current.mark(self._begun_at)
+        if stream.is_partitioned and any(change.removed for change in self.changes.values()):
+            self.vanished = current.count_vanished()
         if changed:
             # A view holds the columns there were when it was made, so it is made again when they change. Names in it
             # are not qualified by a database, for the file is attached under different names by different readers.

@@ -122,6 +122,11 @@ class CurrentRows:
                 )
         self._leave_out_deleted()
 
+    def count_vanished(self) -> int:
+        """Return how many records that were touched have no row any more, in any partition, and no tombstone."""
+        deleted = f" ANTI JOIN {self._tombstones} USING ({self._key})" if self._stored else ""
+        return count_rows(self._connection, f"(FROM touched ANTI JOIN {self._table} USING ({self._key}){deleted})")
+
     # -- a commit of another stream, which tells what was deleted --------------------------------------------------
 
     def bury_told(self, told_by: str, deletions: Deletions, types: Collection[str], replaced: Sequence[str]) -> None:

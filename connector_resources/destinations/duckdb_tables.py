@@ -103,6 +103,7 @@ class PartitionFacts:
 class Counts:
     """What became of the records of one landing, of all its partitions together.
 
+    `vanished` are records that were there before and are in no day any more, though nobody said that they were deleted.
     `counted` is how many the server says there are, None where it does not.
     """
 
@@ -110,6 +111,7 @@ class Counts:
     left_out: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    vanished: int = 0
     counted: int | None = None
 
 
@@ -227,6 +229,7 @@ _STATE_SINCE = {
     "left_out": "BIGINT",
     "duplicates": "BIGINT",
     "quarantined": "BIGINT",
+    "vanished": "BIGINT",
 }
 """Columns of the state that a database of an earlier version lacks; null where that landed last. The first three are of
 the partition, the others of all partitions that were landed with it."""
@@ -259,18 +262,21 @@ def write_state(
     counts: Counts | None = None,
 ) -> None:
     """Replace the state of the partitions in `facts`; `extracted_at` is when their reading was begun."""
-    of_landing = [None] * 5
-    if counts is not None:
-        of_landing = [counts.counted, counts.received, counts.left_out, counts.duplicates, counts.quarantined]
     # Literals, for the first statement with a parameter makes DuckDB 1.5 import pandas, which takes 0.3 s.
     connection.execute(
         f"DELETE FROM store._state WHERE {is_table(schema, name)} AND partition IN ({listed(tuple(facts))})"
     )
+    of_landing = (
+        (None,) * 6
+        if counts is None
+        else (counts.counted, counts.received, counts.left_out, counts.duplicates, counts.quarantined, counts.vanished)
+    )
+    of_partition = {key: (changed.added, changed.removed) for key, changed in changes.items()}
     rows = ", ".join(
         f"({literal(schema)}, {literal(name)}, {literal(key)}, {fact.rows}, {literal(fact.data_version)}, "
         f"{_instant(fact.first_cursor)}, {_instant(fact.last_cursor)}, {literal(run_id)}, now(), "
-        f"{_instant(extracted_at)}, {_numbers(changed and changed.added, changed and changed.removed, *of_landing)})"
-        for key, fact, changed in ((key, fact, changes.get(key)) for key, fact in facts.items())
+        f"{_instant(extracted_at)}, {_numbers(*of_partition.get(key, (None, None)), *of_landing)})"
+        for key, fact in facts.items()
     )
     connection.execute(
         "INSERT INTO store._state (schema, name, partition, rows, data_version, first_cursor, last_cursor, run_id, "

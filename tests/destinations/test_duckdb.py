@@ -335,10 +335,26 @@ def test_the_state_says_what_became_of_the_records_of_the_last_landing(store: Du
     ]
 
 
+def test_a_record_that_is_in_no_day_any_more_has_vanished_unless_it_was_deleted(store: DuckDB) -> None:
+    land(store, *map(thing, range(5)), window=MARCH_1)
+    land(store, thing(1, 2), window=window("2026-03-02"))
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("CREATE TABLE source.things_deleted AS SELECT '2' AS id, now() AS _deleted_at, "
+                           "'' AS _reason, '' AS _found_in, '' AS _run_id")  # fmt: skip
+    land(store, thing(0), window=MARCH_1)  # 1 is in the other day, 2 was deleted
+    assert store.query("SELECT partition, rows_removed, vanished FROM _state ORDER BY ALL") == [
+        ("2026-03-01", 4, 2),
+        ("2026-03-02", 0, 0),
+    ]
+    land(store, thing(0), thing(5), window=MARCH_1)
+    assert store.query("SELECT vanished FROM _state") == [(0,), (0,)]
+
+
 def test_a_state_of_before_landings_were_counted_is_kept_and_gets_the_columns(store: DuckDB) -> None:
     land(store, thing(1))
+    columns = ("rows_added", "rows_removed", "counted", "received", "left_out", "duplicates", "quarantined", "vanished")
     with duckdb.connect(str(store.path)) as connection:
-        for column in ("rows_added", "rows_removed", "counted", "received", "left_out", "duplicates", "quarantined"):
+        for column in columns:
             connection.execute(f"ALTER TABLE _state DROP COLUMN {column}")
     land(store, thing(2, 2), window=window("2026-03-02"))
     assert store.query("SELECT partition, rows, rows_added, received FROM _state ORDER BY ALL") == [
