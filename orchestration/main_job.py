@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ def main() -> int:
         )
         names = [spec.key.to_user_string() for spec in specs]
         console.print(_table(instance, result, names, time.monotonic() - started_at))
+        for line, style in _checks(result):
+            console.print(line, style=style, soft_wrap=True, highlight=False)
     return 0 if result.success else 1
 
 
@@ -138,6 +140,17 @@ def _table(
         else:
             table.add_row(name, "skipped", "–", "–", style="yellow")
     return table
+
+
+def _checks(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+    """Yield what the checks say, and in which style: how many passed, then each that did not."""
+    found = result.get_asset_check_evaluations()
+    bad = [each for each in found if not each.passed]
+    failed = [each for each in bad if each.severity == dg.AssetCheckSeverity.ERROR]
+    yield f"{len(found) - len(bad)} checks passed, {len(bad) - len(failed)} warn, {len(failed)} failed", ""
+    for each in sorted(bad, key=lambda each: (each not in failed, each.asset_key, each.check_name)):
+        name = f"{each.asset_key.to_user_string()} {each.check_name}"
+        yield f"{name}: {each.description}", "red" if each in failed else "yellow"
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ CATALOGUE = Path(__file__).with_name("asset_graph.txt")
 ALL_STREAMS = ",".join(f"{source.name}.*" for source in discover())
 HEADING = """\
 # Every asset: its key, its group, how it lands, whether it is on by default, how fresh it has to be, whether it follows
-# what it is made from, and what that is. Below them what starts runs.
+# what it is made from, what that is, and what is checked (! stops what is made from the asset). Below them what starts
+# runs.
 # Written by `python -m tests.test_definitions`; review a change of it like a change of code.
 
 """
@@ -83,15 +84,26 @@ def starters(**environment: str) -> list[str]:
     return sorted(schedules) + sorted(sensors)
 
 
+def checks(**environment: str) -> dict[str, list[str]]:
+    """Return the names of the checks of every asset by its key, each with a mark where it blocks."""
+    found: dict[str, list[str]] = {}
+    graph = definitions(**environment).resolve_asset_graph()
+    for check in graph.asset_check_keys:
+        spec = graph.get_check_spec(check)
+        found.setdefault(check.asset_key.to_user_string(), []).append(f"{check.name}{'!' if spec.blocking else ''}")
+    return {key: sorted(names) for key, names in found.items()}
+
+
 def catalogue() -> str:
     """Return the text of `asset_graph.txt`: one line an asset."""
-    on = specs()
+    on, checked = specs(), checks(ENABLED_STREAMS=ALL_STREAMS)
     lines = [
         f"{key}: {spec.group_name}, {'daily' if spec.partitions_def else 'whole'}, {'on' if key in on else 'off'}, "
         + pace(spec)
         + "".join(
             f"\n    from {dep.asset_key.to_user_string()}" for dep in sorted(spec.deps, key=lambda dep: dep.asset_key)
         )
+        + (f"\n    checks {' '.join(checked[key])}" if key in checked else "")
         for key, spec in sorted(specs(ENABLED_STREAMS=ALL_STREAMS).items())
     ]
     return HEADING + "\n".join(lines) + "\n\n" + "\n".join(starters()) + "\n"
@@ -147,6 +159,13 @@ def test_a_setting_turns_streams_on(enabled: str, turned_on: set[str]) -> None:
 def test_every_asset_has_a_place_upstream_of_which_everything_is_there() -> None:
     every = specs(ENABLED_STREAMS=ALL_STREAMS)
     assert {dep.asset_key.to_user_string() for spec in every.values() for dep in spec.deps} - every.keys() == set()
+
+
+def test_every_stream_has_a_blocking_check_of_its_key_and_others() -> None:
+    checked = checks(ENABLED_STREAMS=ALL_STREAMS)
+    every = specs(ENABLED_STREAMS=ALL_STREAMS)
+    assert checked.keys() == {key for key, spec in every.items() if is_stream(spec)}
+    assert [key for key, names in checked.items() if "key_unique!" not in names or len(names) < 2] == []
 
 
 def test_every_asset_says_what_it_is_and_what_each_column_holds() -> None:

@@ -77,6 +77,11 @@ _WIDER: Mapping[str, tuple[str, ...]] = {
 seventeen digits is not the same as a DOUBLE."""
 
 
+def is_wider(stored: str, declared: str) -> bool:
+    """Whether a column stored as the one type may hold every value of the other."""
+    return stored in _WIDER.get(declared, ())
+
+
 def quoted(name: str) -> str:
     """Quote a name from an API for SQL."""
     return '"' + name.replace('"', '""') + '"'
