@@ -1,4 +1,4 @@
-"""Checks made from the declarations of the streams.
+"""Checks made from the declarations: of every stream, and of every frame that has rules.
 
 A check is a query for what is wrong, and passes where that finds nothing. So each one counts, shows a sample, and
 gives the query to see them all, which runs as it is in a DuckDB shell on the database file. The checks of one table are
@@ -29,6 +29,7 @@ from connector_resources.errors import ConnectorError, PartitionMissing
 from connector_resources.resource import Source
 from connector_resources.streams import Stream
 from orchestration import markdown
+from orchestration.frames.rules import Rules
 from orchestration.io_manager import Warehouse, failure
 
 _SAMPLE_ROWS = 5
@@ -160,6 +161,11 @@ def stream_checks(kind: type[Source], stream: Stream) -> dg.AssetsDefinition:
     return _definition(kind.name, stream.name, _of_stream(kind.name, stream))
 
 
+def frame_checks(rules: Rules) -> dg.AssetsDefinition:
+    """Return the checks of the asset `["frames", frame]`, made from its rules."""
+    return _definition("frames", rules.frame, _of_frame(rules))
+
+
 def _definition(schema: str, name: str, checks: Sequence[Check]) -> dg.AssetsDefinition:
     asset = dg.AssetKey([schema, name])
 
@@ -207,7 +213,7 @@ def _of_stream(source: str, stream: Stream) -> list[Check]:
             "key_unique",
             f"Every row has a key ({key}). It is there once in a partition, and once, in its newest version, among the "
             "current rows, or not at all where the record is known to be deleted.",
-            lambda tables: _key_question(tables, stream.primary_key),
+            lambda tables: _key_question(tables, stream.primary_key, is_versioned=True),
             needs=(*stream.primary_key, "_partition", "_is_current"),
             blocking=True,
         ),
@@ -290,10 +296,13 @@ def _of_stream(source: str, stream: Stream) -> list[Check]:
     return checks
 
 
-def _key_question(tables: Tables, key: Sequence[str]) -> Question:
+def _key_question(tables: Tables, key: Sequence[str], *, is_versioned: bool) -> Question:
     """Ask for keys that are missing, twice in a partition, or not once among the current rows."""
     names, table = ", ".join(map(quoted, key)), _table(tables.schema, tables.name)
     missing = " OR ".join(f"{quoted(name)} IS NULL" for name in key)
+    if not is_versioned:
+        query = f'SELECT {names}, count(*) AS "rows" FROM {table} GROUP BY ALL HAVING count(*) > 1 OR {missing}'
+        return Question(query, "keys are missing, or there more than once")
     current, deleted = "1", ""
     if tables.columns("_deleted"):
         same = " AND ".join(f"gone.{quoted(name)} = rows_of.{quoted(name)}" for name in key)
@@ -482,6 +491,29 @@ def _vanished_question(tables: Tables) -> Question:
         f"HAVING vanished > {_MAX_SHRUNK_SHARE} * rows_before"
     )
     return Question(query, "landing left far fewer records than there were, and nobody said that they were deleted")
+
+
+# -- frames -----------------------------------------------------------------------------------------------------------
+
+
+def _of_frame(rules: Rules) -> list[Check]:
+    def rule(condition: str) -> Callable[[Tables], Question]:
+        return lambda tables: Question(
+            f"SELECT * EXCLUDE (_partition, _loaded_at, _run_id) FROM {_table(tables.schema, tables.name)}\n"
+            f"WHERE NOT ({condition})",
+            f"rows are not so: {condition}",
+        )
+
+    return [
+        Check(
+            "key_unique",
+            f"Every row has a key ({', '.join(rules.key)}), and no other row has the same.",
+            lambda tables: _key_question(tables, rules.key, is_versioned=False),
+            needs=rules.key,
+            blocking=True,
+        ),
+        *(Check(name, f"Every row: `{condition}`.", rule(condition)) for name, condition in rules.conditions.items()),
+    ]
 
 
 def _table(schema: str, name: str) -> str:

@@ -6,7 +6,7 @@ from connector_resources.sources import discover
 from orchestration import frames
 from orchestration.assets import stream_asset
 from orchestration.automatic_runs import is_scheduled, schedules, sensors
-from orchestration.checks import stream_checks
+from orchestration.checks import frame_checks, stream_checks
 from orchestration.connection import connection, source_resource
 from orchestration.duckdb_resource import LockedDuckDBResource
 from orchestration.io_manager import Warehouse
@@ -46,7 +46,10 @@ defs = dg.Definitions(
         *budgets,
         sync_report_asset(assets, sources, settings.mode),
     ],
-    asset_checks=[stream_checks(source, stream) for source in sources for stream in selected[source.name]],
+    asset_checks=[
+        *(stream_checks(source, stream) for source in sources for stream in selected[source.name]),
+        *map(frame_checks, frames.rules()),
+    ],
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
     sensors=sensors(settings, scheduled, partitions, sources),
     resources={

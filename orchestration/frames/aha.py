@@ -24,6 +24,7 @@ from orchestration.frames.columns import (
 )
 from orchestration.frames.email_domains import domain_of
 from orchestration.frames.json_lists import counted, exploded, joined
+from orchestration.frames.rules import Rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,15 @@ FEATURES = Columns(
     comments=whole("How many comments the API counts on it."),
     tags=text("Its tags, separated by commas; null without any."),
     tags_count=whole("How many tags it has."),
+)
+FEATURES_RULES = Rules(
+    "features",
+    ("id",),
+    progress_is_a_percentage="progress_percent BETWEEN 0 AND 100",
+    made_before_it_changed="created_at <= updated_at",
+    starts_before_it_is_due="start_date <= due_date",
+    counts_not_negative="requirements >= 0 AND comments >= 0 AND tags_count >= 0",
+    overdue_is_not_complete="NOT (is_overdue AND is_complete)",
 )
 
 
@@ -139,6 +149,13 @@ IDEAS = Columns(
     merged_into=text("The key of the idea it was merged into; null where it was not."),
     score=whole("The product value score."),
     comments=whole("How many comments the API counts on it; which kinds is not documented."),
+)
+IDEAS_RULES = Rules(
+    "ideas",
+    ("id",),
+    votes_not_negative="votes >= 0 AND endorsements >= 0",
+    made_before_it_changed="created_at <= updated_at",
+    promoted_to_a_feature="is_promoted = (feature_reference_num IS NOT NULL)",
 )
 
 
@@ -227,6 +244,14 @@ RELEASE_PROGRESS = Columns(
     done_share=number("`done_features` of `features`, 0 to 1; null without features."),
     progress_percent=number("Percent done as the API gives it, 0 to 100; null where nobody set or derived it."),
 )
+RELEASE_PROGRESS_RULES = Rules(
+    "release_progress",
+    ("id",),
+    progress_is_a_percentage="progress_percent BETWEEN 0 AND 100",
+    done_is_a_part="done_features BETWEEN 0 AND features AND coalesce(done_share, 0) BETWEEN 0 AND 1",
+    starts_before_it_ends="start_date <= release_date",
+    late_by_days="is_late = (coalesce(days_late, 0) > 0)",
+)
 
 
 def release_progress(releases: "pd.DataFrame", features: "pd.DataFrame") -> "pd.DataFrame":
@@ -310,6 +335,14 @@ FEATURE_CYCLE_TIME = Columns(
     wait_seconds=number("From `created_at` to `first_status_change_at`; null where older audits may be missing."),
     lead_days=whole("Done: days from the day it was made (UTC) to `last_status_change_on`. Null in work."),
     days_in_status=whole("In work: days from `last_status_change_on` to today. Null when done."),
+)
+FEATURE_CYCLE_TIME_RULES = Rules(
+    "feature_cycle_time",
+    ("id",),
+    changes_in_order="first_status_change_at <= last_status_change_at",
+    made_before_its_status_changed="wait_seconds >= 0",
+    done_after_it_was_made="lead_days >= -1",
+    done_or_in_work="lead_days IS NULL OR days_in_status IS NULL",
 )
 _STATUS_FIELDS = ("status", "workflow_status", "workflow_status_id")
 

@@ -16,6 +16,7 @@ from orchestration.frames.columns import (
 )
 from orchestration.frames.companies_plots import VOTES_AND_CHATS
 from orchestration.frames.email_domains import FREE_MAIL, domain_of
+from orchestration.frames.rules import Rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,13 @@ COMPANY_REQUESTS = Columns(
     top_ideas=text("Names of the three ideas it gave most votes to, then by name, separated by semicolons."),
     last_vote_at=instant("When it last voted; null without a vote."),
     chats_and_votes=flag("Whether it has both: these are the ones to ask in a chat about what they voted for."),
+)
+COMPANY_REQUESTS_RULES = Rules(
+    "company_requests",
+    ("domain",),
+    counts_not_negative="contacts >= 0 AND chat_conversations >= 0 AND ideas >= 0",
+    chatted_or_voted="chat_conversations > 0 OR ideas > 0",
+    both_means_both="chats_and_votes = (chat_conversations > 0 AND ideas > 0)",
 )
 
 

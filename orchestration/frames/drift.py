@@ -31,6 +31,7 @@ from orchestration.frames.drift_plots import (
 )
 from orchestration.frames.email_domains import domain_of
 from orchestration.frames.json_lists import counted, joined
+from orchestration.frames.rules import Rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,15 @@ CONVERSATIONS = Columns(
     playbook=category("That playbook's name; null where it is switched off by now."),
     tags=text("Its tags, separated by commas; null without any."),
     tags_count=whole("How many tags it has."),
+)
+CONVERSATIONS_RULES = Rules(
+    "conversations",
+    ("id",),
+    began_before_it_changed="created_at <= updated_at",
+    answered_after_it_was_asked="first_response_seconds >= 0",
+    lasts_not_less_than_nothing="duration_seconds >= 0",
+    messages_not_negative="messages_by_contact >= 0 AND messages_by_agent >= 0 AND messages_by_bot >= 0",
+    answered_by_a_person="NOT is_answered OR messages_by_agent > 0",
 )
 
 
@@ -182,6 +192,13 @@ DAILY_VOLUME = Columns(
         "time; null where none was."
     ),
 )
+DAILY_VOLUME_RULES = Rules(
+    "daily_volume",
+    ("day",),
+    conversations_not_negative="new_conversations >= 0",
+    messages_not_negative="messages_by_contact >= 0 AND messages_by_agent >= 0 AND messages_by_bot >= 0",
+    answered_after_it_was_asked="median_first_response_seconds >= 0",
+)
 
 
 def daily_volume(conversations: "pd.DataFrame", messages: "pd.DataFrame") -> "pd.DataFrame":
@@ -238,6 +255,13 @@ AGENT_WORKLOAD = Columns(
     messages=whole("How many messages the person wrote during the week."),
     first_responses=whole("In how many conversations the person was the first to answer, during the week."),
     median_first_response_seconds=number("Half of those came in at most this time; null without one."),
+)
+AGENT_WORKLOAD_RULES = Rules(
+    "agent_workload",
+    ("agent_id", "week"),
+    weeks_begin_on_monday="isodow(week) = 1",
+    wrote_in_that_week="conversations BETWEEN 1 AND messages",
+    answers_are_among_conversations="first_responses BETWEEN 0 AND conversations",
 )
 
 
@@ -302,6 +326,12 @@ CONTACTS = Columns(
     conversations=whole("How many conversations with the contact were landed."),
     first_conversation_at=instant("When the first of them began."),
     last_conversation_at=instant("When the last one began."),
+)
+CONTACTS_RULES = Rules(
+    "contacts",
+    ("id",),
+    conversations_not_negative="conversations >= 0",
+    conversations_in_order="first_conversation_at <= last_conversation_at",
 )
 
 

@@ -16,8 +16,11 @@ from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.resource import Source
 from connector_resources.spool import Spool
 from connector_resources.streams import SNAPSHOT, Column, Cursor, Page, Parent, ParentRow, Slice, Stream, Window
-from orchestration.checks import stream_checks
+from orchestration import frames
+from orchestration.checks import frame_checks, stream_checks
+from orchestration.frames.rules import Rules
 from orchestration.io_manager import Warehouse
+from tests.frames.test_assets import DECLARED
 from tests.landing import columns, daily, days, page, snapshot, spooled, window
 from tests.orchestration.conftest import DAYS, Project, kind_of
 
@@ -464,6 +467,92 @@ def test_the_newest_landing_is_shown_in_numbers(place: Place) -> None:
     assert {name: shown[name].value for name in shown.keys() - {"query"}} == {
         "wrong": 0, "rows": 3, "received": 3, "left_out": 0, "duplicates": 0, "quarantined": 0,
     }  # fmt: skip
+
+
+# Frames
+
+BREAKING: Mapping[tuple[str, str], str] = {
+    ("features", "progress_is_a_percentage"): "101 AS progress_percent",
+    ("features", "made_before_it_changed"): "'2026-03-02' AS created_at, '2026-03-01' AS updated_at",
+    ("features", "starts_before_it_is_due"): "'2026-03-02' AS start_date, '2026-03-01' AS due_date",
+    ("features", "counts_not_negative"): "-1 AS comments",
+    ("features", "overdue_is_not_complete"): "true AS is_overdue, true AS is_complete",
+    ("ideas", "votes_not_negative"): "-1 AS votes",
+    ("ideas", "made_before_it_changed"): "'2026-03-02' AS created_at, '2026-03-01' AS updated_at",
+    ("ideas", "promoted_to_a_feature"): "true AS is_promoted",
+    ("release_progress", "progress_is_a_percentage"): "-1 AS progress_percent",
+    ("release_progress", "done_is_a_part"): "3 AS done_features, 2 AS features",
+    ("release_progress", "starts_before_it_ends"): "'2026-03-02' AS start_date, '2026-03-01' AS release_date",
+    ("release_progress", "late_by_days"): "true AS is_late, 0 AS days_late",
+    ("feature_cycle_time", "changes_in_order"): "'2026-03-02' AS first_status_change_at, "
+    "'2026-03-01' AS last_status_change_at",
+    ("feature_cycle_time", "made_before_its_status_changed"): "-1 AS wait_seconds",
+    ("feature_cycle_time", "done_after_it_was_made"): "-2 AS lead_days",
+    ("feature_cycle_time", "done_or_in_work"): "1 AS lead_days, 1 AS days_in_status",
+    ("conversations", "began_before_it_changed"): "'2026-03-02' AS created_at, '2026-03-01' AS updated_at",
+    ("conversations", "answered_after_it_was_asked"): "-1 AS first_response_seconds",
+    ("conversations", "lasts_not_less_than_nothing"): "-1 AS duration_seconds",
+    ("conversations", "messages_not_negative"): "-1 AS messages_by_bot",
+    ("conversations", "answered_by_a_person"): "true AS is_answered, 0 AS messages_by_agent",
+    ("daily_volume", "conversations_not_negative"): "-1 AS new_conversations",
+    ("daily_volume", "messages_not_negative"): "-1 AS messages_by_agent",
+    ("daily_volume", "answered_after_it_was_asked"): "-1 AS median_first_response_seconds",
+    ("agent_workload", "weeks_begin_on_monday"): "'2026-03-03' AS week",
+    ("agent_workload", "wrote_in_that_week"): "2 AS conversations, 1 AS messages",
+    ("agent_workload", "answers_are_among_conversations"): "2 AS first_responses, 1 AS conversations",
+    ("contacts", "conversations_not_negative"): "-1 AS conversations",
+    ("contacts", "conversations_in_order"): "'2026-03-02' AS first_conversation_at, "
+    "'2026-03-01' AS last_conversation_at",
+    ("company_requests", "counts_not_negative"): "-1 AS contacts",
+    ("company_requests", "chatted_or_voted"): "0 AS chat_conversations, 0 AS ideas",
+    ("company_requests", "both_means_both"): "true AS chats_and_votes, 1 AS chat_conversations, 0 AS ideas",
+}  # fmt: skip
+STORED = {"str": "VARCHAR", "category": "VARCHAR", "Int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN",
+          "datetime64[us, UTC]": "TIMESTAMPTZ", "datetime64[us]": "TIMESTAMP"}  # fmt: skip
+RULES = {rules.frame: rules for rules in frames.rules()}
+
+
+def with_frame(place: Place, rules: Rules, *rows: str) -> None:
+    """Make a frame's table by hand: each row names what it has beside a key of its own."""
+    declared = ", ".join(f'"{name}" {STORED[its.dtype]}' for name, its in DECLARED[rules.frame].by_name.items())
+    place.meddle(
+        "CREATE SCHEMA frames",
+        f"CREATE TABLE frames.{rules.frame} ({declared}, _partition VARCHAR, _loaded_at TIMESTAMPTZ, _run_id VARCHAR)",
+    )
+    for row in rows:
+        named = [part.split(" AS ")[1] for part in row.split(", ")]
+        day = "'2026-03-02'"  # a Monday, and as a number below
+        key = [
+            f"{day if DECLARED[rules.frame].by_name[name].dtype.startswith('datetime') else '7'} AS {name}"
+            for name in rules.key
+            if name not in named
+        ]
+        place.meddle(f"INSERT INTO frames.{rules.frame} BY NAME SELECT {', '.join([*key, row])}")
+
+
+def test_every_frame_has_rules_and_every_rule_is_broken_here() -> None:
+    assert RULES.keys() == DECLARED.keys()
+    assert BREAKING.keys() == {(frame, name) for frame, rules in RULES.items() for name in rules.conditions}
+
+
+@pytest.mark.parametrize(("frame", "rule"), BREAKING, ids="/".join)
+def test_a_row_that_breaks_a_rule_warns(place: Place, frame: str, rule: str) -> None:
+    rules = RULES[frame]
+    with_frame(place, rules, BREAKING[frame, rule])
+
+    found = place.look(frame_checks(rules))
+
+    assert {rule: (WARN, f"1 rows are not so: {rules.conditions[rule]}")}.items() <= not_passed(found).items()
+    assert found["key_unique"].passed
+
+
+@pytest.mark.parametrize("rows", [("'1' AS id, 1 AS votes", "'1' AS id, 2 AS votes"), ("NULL AS id",)])
+def test_a_frame_whose_key_is_missing_or_twice_is_an_error(place: Place, rows: tuple[str, ...]) -> None:
+    with_frame(place, RULES["ideas"], *rows)
+
+    found = place.look(frame_checks(RULES["ideas"]))
+
+    assert not_passed(found) == {"key_unique": (ERROR, "1 keys are missing, or there more than once")}
 
 
 # In a real run
