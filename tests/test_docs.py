@@ -8,14 +8,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_page_of_what_is_read_is_what_the_connectors_declare() -> None:
+def test_the_pages_of_connectors_are_what_they_declare() -> None:
     check = subprocess.run(
-        [sys.executable, "docs/make_coverage.py", "--check"],
+        [sys.executable, "docs/make_pages.py", "--check"],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         check=False,
     )
-    assert check.returncode == 0, "Run python docs/make_coverage.py and look at what has changed."
+    assert check.returncode == 0, "Run python docs/make_pages.py and look at what has changed."
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/reliability.md"])
