@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from connector_resources import errors
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,3 +31,21 @@ def test_a_promise_names_a_test_that_there_is(page: str) -> None:
 def _text(file: str) -> str:
     path = ROOT / file
     return path.read_text() if path.exists() else ""
+
+
+def test_every_error_is_explained_to_who_runs_this_and_no_other() -> None:
+    explained = re.findall(r"(?m)^\| `(\w+)` \|", (ROOT / "docs/operations.md").read_text().split("# What an error")[1])
+    branches = {"ConnectorError", "RequestError", "DestinationError"}
+    assert sorted(explained) == sorted(
+        name for name, each in vars(errors).items() if isinstance(each, type) and name not in branches
+    )
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")))
+def test_a_page_links_to_what_there_is_and_is_linked_to(page: str) -> None:
+    text = (ROOT / page).read_text()
+    links = [link.partition("#")[0] for link in re.findall(r"\]\((?!https?://|mailto:)([^)\s]+)\)", text)]
+    missing = [link for link in links if link and not (ROOT / page).parent.joinpath(link).exists()]
+    assert missing == []
+    others = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
+    assert any(f"{Path(page).name})" in other.read_text() for other in others if other != ROOT / page)
