@@ -457,7 +457,7 @@ def test_a_step_that_gives_its_place_back_says_for_how_long(project: Project, fa
     fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "600"})
     context = dg.build_asset_context(resources=project.resources())
     with pytest.raises(dg.RetryRequested) as asked:
-        list(project.asset("drift/users")(context, StreamConfig()))  # type: ignore[call-overload]  # a generator
+        list(project.asset("drift/users")(context))  # type: ignore[call-overload]  # a generator
     assert (asked.value.seconds_to_wait, asked.value.max_retries) == (600, 10)
 
 
@@ -465,7 +465,7 @@ def test_a_pause_longer_than_a_run_may_last_is_a_failure_that_says_so(project: P
     fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "31536000"})
     context = dg.build_asset_context(resources=project.resources())
     with pytest.raises(dg.Failure, match="the server asks to wait 31536000 s"):
-        list(project.asset("drift/users")(context, StreamConfig()))  # type: ignore[call-overload]  # a generator
+        list(project.asset("drift/users")(context))  # type: ignore[call-overload]  # a generator
 
 
 def test_what_was_read_before_others_landed_is_not_landed_after_them(project: Project) -> None:
