@@ -100,9 +100,9 @@ while not (folder / "done").exists() and os.getppid() == parent:
                 connection.execute("SET TimeZone = 'UTC'")
                 assert content(connection) in known and len(run_ids(connection)) == 1 and not wrong_in(connection)
         reads += 1
-    except duckdb.IOException as error:
-        if how != "plain" or "Could not set lock" not in str(error):
-            bad.append(str(error))
+    except duckdb.Error as error:
+        if how != "plain":
+            bad.append(f"{type(error).__name__} {error}")
         refused += 1
     except Exception as error:
         bad.append(f"{type(error).__name__} {error}")
@@ -111,7 +111,10 @@ print(json.dumps([reads, refused, bad]))
 
 
 def test_every_read_during_fifty_commits_sees_a_whole_version(folder: Path, start: Start) -> None:
-    """A reader that does not know our lock gets a whole version too, or DuckDB's own error about its lock."""
+    """A reader that does not know our lock gets a whole version too, or an error of DuckDB's own.
+
+    DuckDB 1 tells it of its lock. DuckDB 2 lets it open a file that is being written, and it may find that short.
+    """
     known = known_contents(folder / "undisturbed", FEW)
     (folder / "known.json").write_text(json.dumps(list(known.values())))
     spool_versions(folder / "spools", FEW)
