@@ -14,6 +14,7 @@ from connector_resources.http.rate_usage import UsageLog
 from connector_resources.sources import discover
 from orchestration.io_manager import Warehouse
 from orchestration.rate_budget import RATE_BUDGET, rate_budget_assets, standing
+from orchestration.run_config import StreamConfig
 from tests.orchestration.conftest import Fail, Project, kind_of, materialized
 
 BUDGETS = rate_budget_assets(discover(), "sandbox")
@@ -112,7 +113,7 @@ def test_a_demanded_wait_of_more_than_a_minute_gives_the_place_back_for_all_of_i
     fail({"pattern": "GET /drift/accounts*", "kind": "429", "retry_after": str(seconds), "skip": 1})
     context = dg.build_asset_context(resources=project.resources())
     with pytest.raises(dg.RetryRequested) as asked:
-        project.asset("drift/accounts")(context)
+        list(project.asset("drift/accounts")(context, StreamConfig()))  # type: ignore[call-overload]  # a generator
     assert asked.value.seconds_to_wait == seconds
 
     fail()
@@ -122,5 +123,6 @@ def test_a_demanded_wait_of_more_than_a_minute_gives_the_place_back_for_all_of_i
 
 def test_a_demanded_wait_of_more_than_an_hour_fails_and_says_so(project: Project, fail: Fail) -> None:
     fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "3601"})
+    context = dg.build_asset_context(resources=project.resources())
     with pytest.raises(dg.Failure, match="the server asks to wait 3601 s"):
-        project.asset("drift/users")(dg.build_asset_context(resources=project.resources()))
+        list(project.asset("drift/users")(context, StreamConfig()))  # type: ignore[call-overload]  # a generator
