@@ -198,6 +198,7 @@ class HttpSource(Source):
     vendor does differently.
     """
 
+    default_url: ClassVar[str] = ""
     rate_limit: ClassVar[RateLimit]
     expired_statuses: ClassVar[tuple[int, ...]] = (401,)
     retry: ClassVar[RetryPolicy] = RetryPolicy()
@@ -227,7 +228,10 @@ class HttpSource(Source):
     @property
     def url(self) -> str:
         """The base URL requests go to, no slash at its end. Raises MissingCredential where it is not known."""
-        raise NotImplementedError
+        url = (self.base_url or self.default_url).rstrip("/")
+        if not url:
+            raise MissingCredential(f"{self.name}: base_url is not set, and the connector has no default_url. Set one.")
+        return url
 
     def authenticator(self) -> Authenticator:
         """Return what signs requests. Raises MissingCredential, naming the environment variable."""

@@ -1,12 +1,12 @@
-"""What `Source.extract` does when a reading that was broken off cannot go on."""
+"""What `Source.extract` does when a reading that was broken off cannot go on, and where an `HttpSource` reads."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from connector_resources.errors import PaginationLoop, RequestRejected
-from connector_resources.resource import Source
+from connector_resources.errors import MissingCredential, PaginationLoop, RequestRejected
+from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Reason, StartedOver
 from connector_resources.streams import Page, Slice, Stream
 from tests.landing import page, snapshot
@@ -108,3 +108,28 @@ def test_what_was_read_under_other_settings_starts_over_and_says_so(tmp_path: Pa
     told: list[StartedOver] = []
     Scripted(view="other").extract(THINGS, Slice(), tmp_path, started_over=told.append).close()
     assert (asked, told) == ([None], [StartedOver("things", 2, Reason.SETTINGS_CHANGED)])
+
+
+class Placed(HttpSource):
+    """A source whose vendor has one usual place."""
+
+    name = "placed"
+    default_url = "https://api.example/v1/"
+
+
+class Placeless(HttpSource):
+    """A source whose vendor has none."""
+
+    name = "placeless"
+
+
+def test_requests_go_to_the_usual_place_or_to_the_one_that_is_set() -> None:
+    assert (Placed().url, Placed(base_url="http://127.0.0.1:1/").url) == (
+        "https://api.example/v1",
+        "http://127.0.0.1:1",
+    )
+
+
+def test_a_source_without_any_place_says_what_to_set() -> None:
+    with pytest.raises(MissingCredential, match="placeless: base_url is not set, and the connector has no default_url"):
+        _ = Placeless().url
