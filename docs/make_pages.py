@@ -1,6 +1,7 @@
 """Write the pages that are made from the connectors' declarations: what of each API is read, and a page a connector.
 
-`python docs/make_pages.py` rewrites them; `--check` only tells, by its exit status, whether they are up to date.
+`python docs/make_pages.py` rewrites them; `--check` only tells, by its exit status, whether they are up to date. With
+the name of a connector it prints that one's page: for a connector in a package of its own, where its page is too.
 """
 
 import inspect
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from connector_resources import sources
 from connector_resources.destinations.duckdb_tables import TYPES
 from connector_resources.http.rate_limit import RateLimit
 from connector_resources.http.stream import HttpStream
@@ -44,12 +46,18 @@ NOT_READ = {
         ("reports/conversation-summary", "not built", "Aggregates of what conversation_metrics holds row by row."),
         ("webhooks", "not built", "They push; this project pulls."),
     ],
-    "faker": [],
 }
 
 
 def main() -> int:
     """Write or check the pages; returns the exit status."""
+    match sys.argv[1:]:
+        case [name] if name != "--check":
+            every = {kind.name: kind for kind in discover()}
+            if name not in every:
+                sys.exit(f"There is no connector {name!r}. Connectors: {', '.join(every)}.")
+            sys.stdout.write(connector(every[name]))
+            return 0
     made = pages()
     if "--check" in sys.argv[1:]:
         stray = set(DOCS.glob("connectors/*.md")) - made.keys()
@@ -62,7 +70,7 @@ def main() -> int:
 
 def pages() -> dict[Path, str]:
     """Return the pages as they should be."""
-    kinds = discover()
+    kinds = [kind for kind in discover() if kind.__module__.startswith(f"{sources.__name__}.")]
     every = {DOCS / "coverage.md": coverage(kinds)}
     return every | {DOCS / "connectors" / f"{kind.name}.md": connector(kind) for kind in kinds}
 
@@ -84,7 +92,7 @@ def coverage(kinds: list[type[Source]]) -> str:
         lines += ["", f"## {kind.name}", "", f"{on} streams on, {len(kind.streams) - on} off by default.", ""]
         lines += ["| stream | read from | key | lands | state |", "| --- | --- | --- | --- | --- |"]
         lines += [_row(stream) for stream in kind.streams]
-        lines += [f"| {name} | – | – | – | **{state}**: {why} |" for name, state, why in NOT_READ[kind.name]]
+        lines += [f"| {name} | – | – | – | **{state}**: {why} |" for name, state, why in NOT_READ.get(kind.name, ())]
     return "\n".join(lines) + "\n"
 
 
@@ -119,7 +127,7 @@ def connector(kind: type[Source]) -> str:
     lines = [f"# {kind.name}", "", MADE, "", told, "", "## Settings", "", *_settings(kind)]
     if issubclass(kind, HttpSource):
         lines += ["", "## Limits", "", *_limits(kind)]
-    if NOT_READ[kind.name]:
+    if kind.name in NOT_READ:
         lines += ["", "## Not read", ""]
         lines += [f"- {name} ({state}). {why}" for name, state, why in NOT_READ[kind.name]]
     lines += ["", "## Streams", ""]

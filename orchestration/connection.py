@@ -8,6 +8,7 @@ from pydantic import Field
 
 from connector_resources.resource import HttpSource, Source
 from connector_resources.sandbox.accounts import lasting_credentials
+from connector_resources.sandbox.vendors import require_stand_in
 from orchestration.settings import Settings
 
 
@@ -26,9 +27,10 @@ class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     sandbox_today: str = Field(default="", description="The day after the newest record. SANDBOX_TODAY.")
 
     def connected(self, source: Source) -> Source:
-        """Return the source as this mode reads it."""
+        """Return the source as this mode reads it. Raises ConfigurationError for a vendor that has no stand-in."""
         if self.mode == "live" or not isinstance(source, HttpSource) or source.base_url:
             return source
+        require_stand_in(source.name)
         url = self.sandbox_url or self._started_url()
         fields = {name: getattr(source, name) for name in type(source).model_fields}
         return type(source)(**{**fields, "base_url": f"{url}/{source.name}"})

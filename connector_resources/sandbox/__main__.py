@@ -14,15 +14,16 @@ import uvicorn
 
 from connector_resources.sandbox.accounts import credentials
 from connector_resources.sandbox.faults import Fault
-from connector_resources.sandbox.server import VENDORS, build
+from connector_resources.sandbox.server import build
 from connector_resources.sandbox.settings import Settings, today_utc
+from connector_resources.sandbox.vendors import vendors
 
 
 def main() -> None:
     """Parse the options, say where the sandbox is, and serve until stopped."""
     parser = argparse.ArgumentParser(
         prog="python -m connector_resources.sandbox",
-        description="Local stand-ins for Aha! and Drift that keep the vendors' rules.",
+        description="Local stand-ins for vendors, Aha! and Drift among them, that keep the vendors' rules.",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8787, help="0 takes a free one (default 8787)")
@@ -51,7 +52,7 @@ def main() -> None:
             threading.Thread(target=_exit_with_parent, daemon=True).start()
         else:
             _say(f"To read from it: SANDBOX_URL={url} make run")
-            for vendor in VENDORS:
+            for vendor in vendors():
                 _say(f"{vendor}: {url}/{vendor}, credentials {json.dumps(credentials(vendor))}")
         gc.set_threshold(100_000, 50, 100)  # a page of records is no cycle; looking for some takes half of its time
         config = uvicorn.Config(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from connector_resources.sandbox.vendors import stand_in, vendors
+
 _CREDENTIALS: dict[str, dict[str, Any]] = {
     "aha": {
         "subdomain": "sandbox",
@@ -22,6 +24,8 @@ _CREDENTIALS: dict[str, dict[str, Any]] = {
 
 def credentials(vendor: str) -> dict[str, Any]:
     """Return the fields with which the source of `vendor` reads its sandbox; empty for a vendor without one."""
+    if vendor not in _CREDENTIALS and vendor in vendors():
+        return dict(getattr(stand_in(vendor), "CREDENTIALS", {}))
     return dict(_CREDENTIALS.get(vendor, {}))
 
 

@@ -11,7 +11,6 @@ A vendor's data is made when its first request comes.
 import asyncio
 import time
 from collections import Counter, deque
-from importlib import import_module
 from typing import Any
 
 import msgspec
@@ -23,8 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector_resources.sandbox.faults import Fault, FaultPlan, Faulty, Vendor
 from connector_resources.sandbox.settings import Settings
-
-VENDORS = ("aha", "drift")
+from connector_resources.sandbox.vendors import stand_in, vendors
 
 
 class _Mounted:
@@ -39,8 +37,7 @@ class _Mounted:
     def app(self) -> Starlette:
         """The application."""
         if self._app is None:
-            module = import_module(f"connector_resources.sandbox.{self._name}")
-            self._app = module.build(self._settings)
+            self._app = stand_in(self._name).build(self._settings)
         assert self._app is not None
         return self._app
 
@@ -103,7 +100,7 @@ class _Counting:
 
 def build(settings: Settings) -> ASGIApp:
     """Return the application of all vendors."""
-    vendors = {name: _Mounted(name, settings) for name in VENDORS}
+    mounted = {name: _Mounted(name, settings) for name in vendors()}
     plan = FaultPlan(settings.faults)
 
     async def health(request: Request) -> Response:
@@ -121,7 +118,7 @@ def build(settings: Settings) -> ASGIApp:
 
     async def reset(request: Request) -> Response:
         counting.reset()
-        for vendor in vendors.values():
+        for vendor in mounted.values():
             vendor.reset()
         return JSONResponse({"status": "ok"})
 
@@ -133,12 +130,12 @@ def build(settings: Settings) -> ASGIApp:
             Route("/_sandbox/reset", reset, methods=["POST"]),
         ]
     )
-    mounts = Starlette(routes=[Mount(f"/{name}", vendor) for name, vendor in vendors.items()])
-    counting = _Counting(Faulty(mounts, plan, lambda path: vendors[_first(path)].vendor), settings.latency_seconds)
+    mounts = Starlette(routes=[Mount(f"/{name}", vendor) for name, vendor in mounted.items()])
+    counting = _Counting(Faulty(mounts, plan, lambda path: mounted[_first(path)].vendor), settings.latency_seconds)
 
     # No Starlette around it all: what breaks connections needs the server's own `send`.
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        app = counting if scope["type"] == "http" and _first(scope["path"]) in vendors else control
+        app = counting if scope["type"] == "http" and _first(scope["path"]) in mounted else control
         await app(scope, receive, send)
 
     return serve

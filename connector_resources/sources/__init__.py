@@ -2,18 +2,44 @@
 
 import importlib
 import pkgutil
+from types import ModuleType
 
+from connector_resources.errors import ConfigurationError
+from connector_resources.installed import SOURCES, announced, load
 from connector_resources.resource import Source
 
 
 def discover() -> tuple[type[Source], ...]:
-    """Return the source class of every module in this package, in the order of their names."""
-    found: list[type[Source]] = []
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        imported = importlib.import_module(f"{__name__}.{module}")
-        found += [
-            kind
-            for kind in vars(imported).values()
-            if isinstance(kind, type) and issubclass(kind, Source) and kind.__module__ == imported.__name__
-        ]
-    return tuple(found)
+    """Return the source class of every module in this package, then those that other installed packages announce.
+
+    Both come in the order of their names. Raises ConfigurationError for a package whose announcement leads nowhere,
+    and for a name that another source has: it is the schema of the tables and the first part of the asset keys.
+    """
+    found: dict[str, type[Source]] = {}
+    for name in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        for kind in _sources_of(importlib.import_module(f"{__name__}.{name}")):
+            found[kind.name] = kind
+    for entry in announced(SOURCES).values():
+        kinds = _sources_of(load(entry))
+        if not kinds:
+            raise ConfigurationError(
+                f"{SOURCES}: {entry.name} is {entry.value}, a module that defines no source class. Name the one where "
+                "the class is written."
+            )
+        for kind in kinds:
+            other = found.setdefault(kind.name, kind)
+            if other is not kind:
+                raise ConfigurationError(
+                    f"{SOURCES}: {kind.__module__} calls its source {kind.name!r}, as {other.__module__} does. Give it "
+                    "another name."
+                )
+    return tuple(found.values())
+
+
+def _sources_of(module: ModuleType) -> list[type[Source]]:
+    """Return the source classes that a module defines; what it imports does not count."""
+    return [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Source) and kind.__module__ == module.__name__
+    ]
