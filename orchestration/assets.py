@@ -183,7 +183,7 @@ def _replayed(
         kind.name,
         stream,
         keys,
-        account=_known_account(connection, getattr(context.resources, kind.name)),
+        account=_known_account(connection, connection.with_secrets(getattr(context.resources, kind.name))),
         is_one_account=connection.mode == "sandbox",  # wherever it was served
     )
     spool = found.taken_up()

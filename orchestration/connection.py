@@ -1,5 +1,6 @@
 """Where sources read from: the vendors, or the local sandbox that stands in for them."""
 
+import os
 from datetime import date
 from typing import Any, Literal
 
@@ -10,6 +11,9 @@ from connector_resources.resource import HttpSource, Source
 from connector_resources.sandbox.accounts import lasting_credentials
 from connector_resources.sandbox.vendors import require_stand_in
 from orchestration.settings import Settings
+
+_MASK = "********"
+"""What Dagster's launchpad puts into its form, and so into what a run is told, in place of every secret (1.13.27)."""
 
 
 class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's base is generic over what it creates
@@ -28,12 +32,23 @@ class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
     def connected(self, source: Source) -> Source:
         """Return the source as this mode reads it. Raises ConfigurationError for a vendor that has no stand-in."""
+        source = self.with_secrets(source)
         if self.mode == "live" or not isinstance(source, HttpSource) or source.base_url:
             return source
         require_stand_in(source.name)
         url = self.sandbox_url or self._started_url()
         fields = {name: getattr(source, name) for name in type(source).model_fields}
         return type(source)(**{**fields, "base_url": f"{url}/{source.name}"})
+
+    def with_secrets(self, source: Source) -> Source:
+        """Return the source with the secrets that the launchpad has masked, from where they are configured."""
+        fields = {name: getattr(source, name) for name in type(source).model_fields}
+        masked = [name for name, value in fields.items() if value == _MASK]
+        if not masked:
+            return source
+        known = lasting_credentials(source.name) if self.mode == "sandbox" else _environment(source)
+        defaults = {name: type(source).model_fields[name].default for name in masked}
+        return type(source)(**{**fields, **defaults, **{name: known[name] for name in masked if name in known}})
 
     def _started_url(self) -> str:
         from connector_resources.sandbox.process import running_sandbox
@@ -47,6 +62,13 @@ class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
                 today=date.fromisoformat(self.sandbox_today),
             )
         ).url
+
+
+def _environment(source: Source) -> dict[str, str]:
+    """Return what the environment has for the fields of a source."""
+    found = {name: info.json_schema_extra for name, info in type(source).model_fields.items()}
+    variables = {name: str(extra["variable"]) for name, extra in found.items() if isinstance(extra, dict)}
+    return {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
 
 
 def connection(settings: Settings) -> Connection:

@@ -9,6 +9,7 @@ import requests
 from connector_resources.errors import ConfigurationError, RateLimited
 from connector_resources.sources.drift import Drift
 from connector_resources.spool import Spool
+from orchestration.connection import Connection
 from orchestration.run_config import StreamConfig
 from tests.orchestration.conftest import DAYS, Fail, Project, failures, materialized
 from tests.orchestration.test_read_plan import logged
@@ -134,3 +135,34 @@ def test_a_run_that_contradicts_itself_fails_before_it_asks(project: Project) ->
     before = asked(project)
     ((error, _),) = failures(project.run("drift/users", replay=True, limit=1)).values()
     assert (error, asked(project)) == ("ConfigurationError", before)
+
+
+MASKED: dict[str, Any] = {"access_token": "********", "client_secret": "********", "refresh_token": "********"}
+"""What the launchpad's form holds of Drift, whether a secret is set or not."""
+
+
+def test_a_run_from_the_launchpad_has_the_secrets_that_its_form_masks(project: Project) -> None:
+    result = dg.materialize(
+        [project.asset("drift/users")],
+        run_config={"resources": {"drift": {"config": MASKED}}},
+        instance=project.instance,
+        resources=project.resources(),
+    )
+    assert result.success
+    assert project.rows("drift.users")
+
+
+def test_a_secret_that_the_launchpad_masks_comes_from_the_environment_in_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIFT_ACCESS_TOKEN", "the-real-one")
+    live = Connection(mode="live")
+    masked = Drift(**MASKED)
+    for source in (live.connected(masked), live.with_secrets(masked)):
+        assert isinstance(source, Drift)
+        assert (source.access_token, source.client_secret, source.refresh_token) == ("the-real-one", "", "")
+
+
+def test_a_real_secret_never_replaces_a_masked_one_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIFT_ACCESS_TOKEN", "the-real-one")
+    source = Connection(mode="sandbox", sandbox_url="http://127.0.0.1:9").connected(Drift(**MASKED))
+    assert isinstance(source, Drift)
+    assert (source.access_token, source.refresh_token) == ("sandbox-access-token", "")
