@@ -58,7 +58,7 @@ def stream_asset(
         metadata={
             COLUMN_SCHEMA: stream_columns(kind.name, stream),
             **stream_lineage(kind.name, stream),
-            CODE_REFERENCES: code_reference(*stream.declared_at, f"Declaration of {kind.name}.{stream.name}"),
+            CODE_REFERENCES: code_reference(*stream.declared_at),
             "dagster/table_name": f"{mode}.{kind.name}.{stream.name}",
             "primary_key": ", ".join(stream.primary_key),
             **({"endpoint": stream.endpoint} if isinstance(stream, HttpStream) else {}),

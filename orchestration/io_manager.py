@@ -159,6 +159,7 @@ class Warehouse(dg.ConfigurableIOManager):
         context.add_output_metadata({**_stream_metadata(extraction, landed), **self._place(landed.table)})
         wide = {
             **_declared(context),
+            "dagster/row_count": landed.rows_in_table,
             "preview": dg.MetadataValue.md(markdown.table(landed.preview, readable_first(stream))),
         }
         landed_at = datetime.now(UTC)

@@ -6,6 +6,7 @@ column's name: `json_path: $.features[*].name` on a stream's column, `aha/featur
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import dagster as dg
 
@@ -87,9 +88,10 @@ def _read_from(name: str, each: str, inputs: Mapping[str, dg.AssetIn]) -> tuple[
     return key, read[column]
 
 
-def code_reference(file: str, line: int, label: str) -> dg.CodeReferencesMetadataValue:
+def code_reference(file: str, line: int) -> dg.CodeReferencesMetadataValue:
     """Return the line that the web UI opens in an editor; `file` is absolute."""
-    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=label)
+    # The link reads "Open aha.py:475 in editor", and there is no room for more.
+    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=f"{Path(file).name}:{line}")
     return dg.CodeReferencesMetadataValue(code_references=[reference])
 
 

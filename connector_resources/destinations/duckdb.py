@@ -92,7 +92,7 @@ class Landed:
     `left_out` counts records outside the window, `duplicates` older copies of the same record. `changes` says how each
     partition differs from what it held before. `deleted` counts the records of the stream that were found to be
     deleted, `deleted_elsewhere` those of other streams that this one told of. `first_seen` says of each undeclared
-    field when it was seen first, None for now.
+    field when it was seen first, None for now. `rows_in_table` counts those of all partitions that were ever landed.
     """
 
     table: str
@@ -108,6 +108,7 @@ class Landed:
     deleted: int = 0
     deleted_elsewhere: Mapping[str, int] = field(default_factory=dict)
     first_seen: Mapping[str, dt.datetime | None] = field(default_factory=dict)
+    rows_in_table: int = 0
 
     @property
     def rows(self) -> int:
@@ -340,6 +341,7 @@ class DuckDB:
             batch.deleted,
             batch.deleted_elsewhere,
             batch.first_seen,
+            batch.rows_in_table,
         )
 
     def _checked(self, spool: Spool, stream: Stream, *, one_by_one: bool) -> Checked:

@@ -27,6 +27,7 @@ from connector_resources.destinations.duckdb_tables import (
     make_state,
     make_table,
     quoted,
+    rows_in,
     transaction,
     write_state,
 )
@@ -86,6 +87,7 @@ class Batch:
         self.changes: Mapping[str, Change] = {}
         self.deleted = 0
         self.deleted_elsewhere: dict[str, int] = {}
+        self.rows_in_table = 0
         self.first_seen: dict[str, dt.datetime | None] = {}
 
     def stage(self, checked: Checked) -> None:
@@ -181,6 +183,7 @@ class Batch:
                 self.received, self.left_out, self.duplicates, self.quarantined, self.vanished, self._counted
             )
             write_state(connection, source, stream.name, facts, self._run_id, self._extracted_at, self.changes, counts)
+            self.rows_in_table = rows_in(connection, source, stream.name)
             self._note_fields(undeclared)
         self.deleted = current.deleted
         self.deleted_elsewhere = {other.name: other.deleted for other, _ in told_of if other.deleted}

@@ -289,6 +289,12 @@ def write_state(
     )
 
 
+def rows_in(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> int:
+    """Return how many rows a table holds, all partitions together, older versions of records included."""
+    row = connection.execute(f"SELECT sum(rows)::BIGINT FROM store._state WHERE {is_table(schema, name)}").fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
 def landed_keys(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> set[str]:
     """Return the partitions of a table that have ever been landed."""
     try:

@@ -60,9 +60,7 @@ def frame_asset(
         metadata={
             COLUMN_SCHEMA: dg.TableSchema(schema),
             COLUMN_LINEAGE: lineage,
-            CODE_REFERENCES: code_reference(
-                code.co_filename, code.co_firstlineno, f"Function that makes frames.{compute.__name__}"
-            ),
+            CODE_REFERENCES: code_reference(code.co_filename, code.co_firstlineno),
         },
         code_version=_code_version(compute),
         io_manager_key="warehouse",

@@ -43,7 +43,7 @@ OF_EVERY_RUN = {
 }
 PLANNED = {"expected_requests_basis", "expected_requests", "expected_minutes"}
 """What was expected of the reading; how many requests is known once the stream, or its parents, were read."""
-LARGE = {"dagster/column_schema", "preview"}
+LARGE = {"dagster/column_schema", "dagster/row_count", "preview"}
 """Stored once a run: with the last partition of a range."""
 
 
@@ -161,8 +161,15 @@ def test_a_snapshot_materialization_says_how_it_came_about(landed: Landed, name:
     said = materialized(result, name)
     assert "expected_requests_basis" in said[None]
     assert {day: set(metadata) - PLANNED for day, metadata in said.items()} == {
-        None: OF_EVERY_RUN | LARGE | {"dagster/row_count", "cursor_range", "seconds_behind"}
+        None: OF_EVERY_RUN | LARGE | {"cursor_range", "seconds_behind"}
     }
+
+
+def test_the_last_day_of_a_range_says_how_many_rows_the_whole_table_holds(landed: Landed) -> None:
+    project, result = landed
+    metadata = materialized(result, "drift/messages")
+    ((rows,),) = project.store.query("SELECT count(*) FROM drift.messages")
+    assert metadata[DAYS[-1]]["dagster/row_count"] == rows > metadata[DAYS[-1]]["dagster/partition_row_count"]
 
 
 def test_the_counts_are_those_of_the_reading(landed: Landed) -> None:

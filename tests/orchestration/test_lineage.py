@@ -119,6 +119,6 @@ def test_a_frames_code_reference_is_the_function_that_makes_it(asset: dg.AssetsD
 def test_a_streams_asset_leads_to_its_declaration_and_names_its_request(project: Project) -> None:
     (spec,) = project.asset("drift/messages").specs
     (reference,) = spec.metadata[CODE_REFERENCES].code_references
-    # `replace` made the stream of a test anew.
-    assert (Path(reference.file_path).name, reference.label) == ("conftest.py", "Declaration of drift.messages")
+    # `replace` made the stream of a test anew, in the file that calls it.
+    assert (Path(reference.file_path).name, reference.label) == ("conftest.py", f"conftest.py:{reference.line_number}")
     assert spec.metadata["endpoint"] == "GET /conversations/{conversationId}/messages"
