@@ -28,7 +28,7 @@ from connector_resources.errors import (
 from connector_resources.http.authenticators import Authenticator
 from connector_resources.http.client import Client, Statistics
 from connector_resources.http.messages import Answer, Request, Response
-from connector_resources.http.rate_limit import RateLimit, RateLimiter, usage_path
+from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing, usage_path
 from connector_resources.http.rate_usage import UsageLog
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
@@ -320,6 +320,10 @@ class HttpSource(Source):
                 "With CONNECTOR_MODE=sandbox no account is needed."
             )
         return value
+
+    def standing(self) -> Standing:
+        """Return what holds the account back now."""
+        return self.client.limiter.standing()
 
     def account_of(self, *identity: str) -> str:
         """Return an account name made of the connector's name and a short digest of what tells accounts apart."""

@@ -1,7 +1,6 @@
 """One asset per stream: read into a spool, hand it to the warehouse."""
 
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,6 @@ from connector_resources.errors import ConnectorError, MissingCredential, RateLi
 from connector_resources.http.client import Statistics
 from connector_resources.http.stream import HttpStream
 from connector_resources.resource import HttpSource, Source
-from connector_resources.spool import Spool
 from connector_resources.streams import Slice, Stream
 from orchestration.automation import follows_its_parent, freshness
 from orchestration.connection import Connection
@@ -22,12 +20,12 @@ from orchestration.lineage import CODE_REFERENCES, COLUMN_SCHEMA, code_reference
 from orchestration.looking import first_request, observe, sample
 from orchestration.pace import DailyTick
 from orchestration.partitions import looking_back, partition_keys, window, within_horizon
+from orchestration.progress import Course, Reporter, ending, log_progress
 from orchestration.read_plan import ReadPlan, read_plan
 from orchestration.run_config import StreamConfig
 
 _CONFIG_SCHEMA = StreamConfig.to_config_schema().as_field()
 """Made once: from the annotation of a parameter, Dagster makes it for each stream, 2 ms of every command's start."""
-_REPORT_EVERY_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 3600.0
 """As long as the account's limiter can wait. A vendor that asks for more gets none: the run fails and says so."""
 _GIVEN_BACK = 10
@@ -79,7 +77,9 @@ def stream_asset(
         config = StreamConfig(**context.op_execution_context.op_config)
         try:
             config.require_consistent()
-            found = _replayed(context, config, kind, stream) if config.replay else _read(context, config, kind, stream)
+            read = _replayed if config.replay else _read
+            with ending(f"{kind.name}.{stream.name}"):
+                found = read(context, config, kind, stream)
         except RateLimited as error:
             context.log.warning(str(error))
             if error.wait_seconds > _LONGEST_PAUSE_SECONDS:
@@ -144,7 +144,7 @@ def _extracted(
         stream,
         asked,
         warehouse.spool_folder,
-        _reporter(context, stream),
+        Reporter(Course(source, stream, asked, plan, before), log_progress(context.log)),
         partitions=keys,
         not_before=last_landed,
         started_over=lambda told: context.log.warning(str(told)),
@@ -208,19 +208,6 @@ def _known_account(connection: Connection, source: Source) -> str | None:
         return source.account
     except MissingCredential:
         return None
-
-
-def _reporter(context: dg.AssetExecutionContext, stream: Stream) -> Callable[[Spool], None]:
-    """Return what tells the run's log, every few seconds, how far the reading has come."""
-    reported_at = time.monotonic()
-
-    def report(spool: Spool) -> None:
-        nonlocal reported_at
-        if time.monotonic() - reported_at >= _REPORT_EVERY_SECONDS:
-            reported_at = time.monotonic()
-            context.log.info(f"{stream.name}: {spool.records:,} records in {len(spool.marks)} pages so far")
-
-    return report
 
 
 def _description(stream: Stream) -> str:

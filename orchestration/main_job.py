@@ -19,6 +19,8 @@ from rich.table import Table
 
 from connector_resources.errors import MissingCredential
 from connector_resources.resource import HttpSource
+from orchestration.progress import IS_PROGRESS, is_watched
+from orchestration.terminal import bars
 
 _ROOT = Path(__file__).parents[1]
 
@@ -53,13 +55,15 @@ def main() -> int:
     console.print(f"Dagster notes the {planned:,} partitions that are planned; this takes a while on a slow disk …")
     lines = dg.LoggerDefinition(progress_lines, config_schema={}, description="What a person wants to know of a run.")
     told = dg.Definitions.merge(defs, dg.Definitions(loggers={"console": lines}))
+    streams = sum("primary_key" in spec.metadata for spec in specs)
     with dg.DagsterInstance.get() as instance:
-        result = told.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance,
-            tags={"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]},
-            run_config={"loggers": {"console": {"config": {}}}},
-            raise_on_error=False,
-        )
+        with bars(console, streams):
+            result = told.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance,
+                tags={"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]},
+                run_config={"loggers": {"console": {"config": {}}}},
+                raise_on_error=False,
+            )
         names = [spec.key.to_user_string() for spec in specs]
         console.print(_table(instance, result, names, time.monotonic() - started_at))
         for line, style in _checks(result):
@@ -82,10 +86,14 @@ def _missing_credentials(resources: Sequence[Any]) -> list[str]:
 
 
 def progress_lines(context: dg.InitLoggerContext) -> logging.Logger:
-    """Return a logger that writes what assets say and what fails, and leaves Dagster's own events to the web UI."""
+    """Return a logger that writes what assets say and what fails, and leaves Dagster's own events to the web UI.
+
+    Where bars show how far a reading is, lines do not.
+    """
     handler = logging.StreamHandler()
     handler.setLevel(logging.INFO)
     handler.setFormatter(_ProgressLine())
+    handler.addFilter(lambda record: not (is_watched() and getattr(record, IS_PROGRESS, False)))
     logger = logging.Logger("progress", logging.INFO)
     logger.addHandler(handler)
     return logger

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from connector_resources.spool import Kept, kept, prune
 from orchestration.main_job import progress_lines
+from orchestration.terminal import bars
 
 _ROOT = Path(__file__).parents[1]
 
@@ -60,7 +61,7 @@ def _replayed(defs: dg.Definitions, asked: argparse.Namespace) -> int:
     job = dg.Definitions.merge(defs, dg.Definitions(loggers={"console": lines})).resolve_implicit_global_asset_job_def()
     first, _, last = (asked.partition_range or "").partition("...")
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last} if first else {}
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, bars(Console(), len(keys)):
         result = job.execute_in_process(
             instance=instance,
             asset_selection=keys,

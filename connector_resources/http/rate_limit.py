@@ -78,10 +78,14 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What holds an account back now: for how long nobody gets a permit, and the share of its pace after that."""
+    """What holds an account back now: for how long nobody gets a permit, and the share of its pace after that.
+
+    `left_in_minute` is how many requests of a limit by the minute are left; None where there is no such limit.
+    """
 
     blocked_seconds: float
     pace_share: float
+    left_in_minute: int | None = None
 
 
 @dataclass(slots=True)
@@ -190,10 +194,17 @@ class RateLimiter:
     def standing(self) -> Standing:
         """Return what holds the account back now."""
         if not self.path.exists():
-            return Standing(0.0, 1.0)
+            return Standing(0.0, 1.0, None if self.limit.per_minute is None else math.floor(self.limit.per_minute))
         with self._account() as account:
             now = self.clock()
-            return Standing(max(0.0, account.blocked_until - now), account.share_at(now))
+            blocked_seconds = max(0.0, account.blocked_until - now)
+            return Standing(blocked_seconds, account.share_at(now), self._left_in_minute(account, now))
+
+    def _left_in_minute(self, account: "_Account", now: float) -> int | None:
+        if self.limit.per_minute is None:
+            return None
+        ours = len(account.sent) - bisect_right(account.sent, now - _MINUTE_SECONDS)
+        return max(0, math.floor(self.limit.per_minute - account.others_at(now) * _OTHERS_GROW) - ours)
 
     def _planned(self, account: "_Account", ahead: Iterable[float], now: float) -> float:
         """Return when the next permit behind those `ahead`, which are planned and not given yet, can be given."""

@@ -204,6 +204,11 @@ class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.json.encode(self).decode()
 
 
+def parents_behind(token: str | None, parents: int) -> int:
+    """Return how many of the parents are done where a walk under `parents` of them stands at `token`."""
+    return parents if token is None else msgspec.json.decode(token, type=_Place).parent
+
+
 @dataclass(slots=True)
 class _Chain:
     """The pages of one list so far, to notice when they lead in circles or do not add up.
@@ -621,4 +626,4 @@ def _shortened(error: Exception) -> str:
     return str(error)[:120]
 
 
-__all__ = ["HttpStream", "Walk", "bound", "fields_of", "is_before", "open_answer", "read_pages"]
+__all__ = ["HttpStream", "Walk", "bound", "fields_of", "is_before", "open_answer", "parents_behind", "read_pages"]

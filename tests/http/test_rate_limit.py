@@ -615,3 +615,27 @@ def test_a_damaged_record_of_use_stops_nobody(tmp_path: Path) -> None:
     log.add(120, 300, used=2)
 
     assert log.read(130) == [MinuteOfUse(2, 300, 2, 0.0, 0)]
+
+
+def test_what_a_minute_has_left_is_told_and_others_have_their_part_of_it(tmp_path: Path) -> None:
+    clock = Clock()
+    one = limiter(tmp_path, clock, RateLimit(per_second=20, per_minute=300))
+    left = [one.standing().left_in_minute]
+    for _ in range(5):
+        one.acquire()
+    left.append(one.standing().left_in_minute)
+    one.answered()
+    one.told(300, 195)  # a hundred more than ours
+    one.acquire()
+    left.append(one.standing().left_in_minute)
+    clock.now += 61
+    left.append(one.standing().left_in_minute)
+    assert left == [300, 295, 184, 300]
+    assert limiter(tmp_path / "other", clock, RateLimit(per_second=5)).standing().left_in_minute is None
+
+
+def test_a_minute_that_is_used_up_has_none_left(tmp_path: Path) -> None:
+    clock = Clock()
+    one = limiter(tmp_path, clock, RateLimit(per_minute=3))
+    permits(one, clock, 3)
+    assert one.standing().left_in_minute == 0

@@ -18,7 +18,7 @@ from connector_resources.errors import (
 )
 from connector_resources.http.messages import Answer, Request, Response
 from connector_resources.http.paginators import NextUrl, Offset, PageNumber, SinglePage, Token
-from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
+from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, parents_behind, read_pages
 from connector_resources.streams import Column, Cursor, Page, Parent, ParentRow, Slice
 
 WHOLE = Slice()
@@ -652,3 +652,7 @@ def test_so_many_new_records_that_a_page_comes_again_are_no_circle_but_an_incomp
 
     with pytest.raises(IncompleteRead, match="page 2: only records that earlier pages had"):
         list(read_pages(world, BUSY, WHOLE))
+
+
+def test_a_token_tells_how_many_parents_are_done() -> None:
+    assert [parents_behind(token, 7) for token in ('{"parent":3}', '{"request":{}}', None)] == [3, 0, 7]
