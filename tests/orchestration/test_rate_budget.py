@@ -14,7 +14,6 @@ from connector_resources.http.rate_usage import UsageLog
 from connector_resources.sources import discover
 from orchestration.io_manager import Warehouse
 from orchestration.rate_budget import RATE_BUDGET, rate_budget_assets, standing
-from orchestration.run_config import StreamConfig
 from tests.orchestration.conftest import Fail, Project, kind_of, materialized
 
 BUDGETS = rate_budget_assets(discover(), "sandbox")
@@ -111,9 +110,9 @@ def test_a_demanded_wait_of_more_than_a_minute_gives_the_place_back_for_all_of_i
     project: Project, fail: Fail, seconds: int
 ) -> None:
     fail({"pattern": "GET /drift/accounts*", "kind": "429", "retry_after": str(seconds), "skip": 1})
-    context = dg.build_asset_context(resources=project.resources())
+    context = dg.build_asset_context(resources=project.resources(), asset_config={})
     with pytest.raises(dg.RetryRequested) as asked:
-        list(project.asset("drift/accounts")(context, StreamConfig()))  # type: ignore[call-overload]  # a generator
+        list(project.asset("drift/accounts")(context))  # type: ignore[call-overload]  # a generator
     assert asked.value.seconds_to_wait == seconds
 
     fail()
@@ -123,6 +122,6 @@ def test_a_demanded_wait_of_more_than_a_minute_gives_the_place_back_for_all_of_i
 
 def test_a_demanded_wait_of_more_than_an_hour_fails_and_says_so(project: Project, fail: Fail) -> None:
     fail({"pattern": "GET /drift/users/list", "kind": "429", "retry_after": "3601"})
-    context = dg.build_asset_context(resources=project.resources())
+    context = dg.build_asset_context(resources=project.resources(), asset_config={})
     with pytest.raises(dg.Failure, match="the server asks to wait 3601 s"):
-        list(project.asset("drift/users")(context, StreamConfig()))  # type: ignore[call-overload]  # a generator
+        list(project.asset("drift/users")(context))  # type: ignore[call-overload]  # a generator
