@@ -80,12 +80,16 @@ def never(seconds: float) -> None:
 
 @dataclass(frozen=True)
 class Table:
-    """What the rows of a landed stream are like; `counts` are the values in each column that are not null."""
+    """What the rows of a landed stream are like; `counts` are the values in each column that are not null.
+
+    `deleted_rows` are those whose own flag says that the record was deleted: `_current` leaves them out.
+    """
 
     rows: int
     keys: int
     keys_with_null: int
     current_rows: int
+    deleted_rows: int
     counts: dict[str, int]
 
 
@@ -181,11 +185,13 @@ class Contract:
         names = [column.name for column in subject.stream.columns]
         counts = ", ".join(f'count("{name}")' for name in names)
         current = f'"{subject.kind.name}"."{subject.stream.name}_current"'
-        ((rows, keys, keys_with_null, current_rows, *found),) = self.store.query(
+        flag = subject.stream.deleted_flag
+        is_deleted = "false" if flag is None else f'"{flag}"'
+        ((rows, keys, keys_with_null, current_rows, deleted_rows, *found),) = self.store.query(
             f"SELECT count(*), count(DISTINCT row({key})), count(*) FILTER ({has_null}), "
-            f"(SELECT count(*) FROM {current}), {counts} FROM {table(subject)}"
+            f"(SELECT count(*) FROM {current}), count(*) FILTER ({is_deleted}), {counts} FROM {table(subject)}"
         )
-        return Table(rows, keys, keys_with_null, current_rows, dict(zip(names, found, strict=True)))
+        return Table(rows, keys, keys_with_null, current_rows, deleted_rows, dict(zip(names, found, strict=True)))
 
     def rows(self, store: DuckDB, subject: Subject, days: tuple[str, ...] | None = None) -> list[tuple[Any, ...]]:
         """Return what a table holds of the API's data, cell by cell, in the order of the rows' text."""
