@@ -37,7 +37,7 @@ assets = [
         for source in sources
         for stream in selected[source.name]
     ),
-    *frames.assets(),
+    *frames.assets(settings.mode),
 ]
 
 defs = dg.Definitions(

@@ -48,7 +48,8 @@ def _rate_budget(kind: type[HttpSource], mode: str) -> dg.AssetsDefinition:
         metadata={
             "dagster/column_schema": dg.TableSchema(
                 [dg.TableColumn(name, column.dtype, column.description) for name, column in RATE_BUDGET.by_name.items()]
-            )
+            ),
+            "dagster/table_name": f"{mode}.{kind.name}.rate_budget",
         },
         op_tags={"dagster/priority": str(_LAST)},
         io_manager_key="warehouse",

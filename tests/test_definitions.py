@@ -168,6 +168,15 @@ def test_every_asset_has_a_blocking_check_of_its_key_and_others() -> None:
     assert [key for key, names in checked.items() if "key_unique!" not in names or len(names) < 2] == []
 
 
+def test_every_asset_names_its_table() -> None:
+    unnamed = {
+        key: spec.metadata.get("dagster/table_name")
+        for key, spec in specs(ENABLED_STREAMS=ALL_STREAMS).items()
+        if key != "sync_report" and spec.metadata.get("dagster/table_name") != f"sandbox.{key.replace('/', '.')}"
+    }
+    assert unnamed == {}
+
+
 def test_every_asset_says_what_it_is_and_what_each_column_holds() -> None:
     silent = {}
     every = specs(ENABLED_STREAMS=ALL_STREAMS)

@@ -1,6 +1,7 @@
 """Frames: typed, flat pandas tables for people, made from the landed streams."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pkgutil import iter_modules
 from typing import Any
 
@@ -9,9 +10,14 @@ import dagster as dg
 from orchestration.frames.rules import Rules
 
 
-def assets() -> Sequence[dg.AssetsDefinition]:
-    """Return the frame assets of every module in this package."""
-    return [value for value in _values() if isinstance(value, dg.AssetsDefinition)]
+def assets(database: str = "") -> Sequence[dg.AssetsDefinition]:
+    """Return the frame assets of every module in this package, which name their table in `database`, if it is given."""
+    found = [value for value in _values() if isinstance(value, dg.AssetsDefinition)]
+    return list(dg.map_asset_specs(partial(_in_database, database), found)) if database else found
+
+
+def _in_database(database: str, spec: dg.AssetSpec) -> dg.AssetSpec:
+    return spec.merge_attributes(metadata={"dagster/table_name": ".".join([database, *spec.key.path])})
 
 
 def rules() -> Sequence[Rules]:

@@ -74,16 +74,16 @@ def test_frames_run_from_what_was_landed_and_have_the_declared_types(landing: La
         for key in STREAM_KEYS
     ]  # fmt: skip
     for _ in range(2):
-        result = dg.materialize([*upstream, *frames.assets()], resources={"warehouse": warehouse})
+        result = dg.materialize([*upstream, *frames.assets("test")], resources={"warehouse": warehouse})
         assert result.success
     drawn = {
         event.asset_key.path[-1]: event.materialization.metadata
         for event in result.get_asset_materialization_events()
         if event.asset_key is not None
     }
-    for asset in frames.assets():
+    for asset in frames.assets("test"):
         (spec,) = asset.specs
-        for told in (COLUMN_SCHEMA, COLUMN_LINEAGE):
+        for told in (COLUMN_SCHEMA, COLUMN_LINEAGE, "dagster/table_name"):
             assert drawn[asset.key.path[-1]][told].value == spec.metadata[told]
     for name in DECLARED:
         assert str(drawn[name]["finding"].value) in str(drawn[name]["plot"].value).partition("](data:image/svg+xml;")[0]
