@@ -569,7 +569,8 @@ def test_a_source_is_made_from_our_settings_or_airbytes(config: Mapping[str, Any
 
 SETTINGS = (
     "access_token", "base_url", "client_id", "client_secret", "contact_emails", "conversations_page_size",
-    "credentials", "email", "meetings_horizon_days", "rate_limit_factor", "refresh_token", "state_folder",
+    "credentials", "daily_request_budget", "email", "meetings_horizon_days", "rate_limit_factor", "refresh_token",
+    "state_folder",
 )  # fmt: skip
 NESTED = ("access_token", "client_id", "client_secret", "credentials", "refresh_token")
 
