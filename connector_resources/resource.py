@@ -8,10 +8,11 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import MappingProxyType, new_class
+from typing import Any, ClassVar, Self, cast
 from urllib.parse import quote
 
 import dagster as dg
@@ -52,9 +53,13 @@ def setting(description: str, *, variable: str, default: Any = "", secret: bool 
     """Return the field of a source that `from_environment` fills from `variable`; a secret is masked in the web UI."""
     return Field(
         default=default,
-        description=f"{description} Environment: {variable}.",
+        description=description + _environment(variable),
         json_schema_extra={"variable": variable, "dagster__is_secret": secret},
     )
+
+
+def _environment(variable: str) -> str:
+    return f" Environment: {variable}."
 
 
 def _log_started_over(told: StartedOver) -> None:
@@ -62,10 +67,60 @@ def _log_started_over(told: StartedOver) -> None:
 
 
 class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's base is generic over what it creates
-    """One account of one vendor: what it holds, as streams, and how it is read."""
+    """One account of one vendor: what it holds, as streams, and how it is read.
+
+    `name` is the account's: its assets, tables, files and messages have it. `connector` is the source's, which is the
+    same where there is one account; `named` makes others.
+    """
 
     name: ClassVar[str]
+    connector: ClassVar[str]
     streams: ClassVar[tuple[Stream, ...]]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
+        """Take the name that a connector is declared with for the connector's."""
+        super().__pydantic_init_subclass__(**arguments)
+        if "name" in vars(cls) and not hasattr(cls, "connector"):
+            cls.connector = cls.name
+
+    @classmethod
+    def named(cls, name: str, variables: Mapping[str, str] = MappingProxyType({})) -> type[Self]:
+        """Return this source as an account of another name, which reads environment variables of its own.
+
+        `variables` has them by field. A field that is not in it has the source's variable with the account's name in
+        place of the source's: AHA_EMEA_API_KEY for AHA_API_KEY. Never the source's own: half of one account's
+        credentials and half of another's would read the wrong one.
+        """
+        if name == cls.name and not variables:
+            return cls
+        fields: dict[str, Any] = {}
+        for field, variable in cls.variables().items():
+            info = cls.model_fields[field]
+            fields[field] = setting(
+                (info.description or "").removesuffix(_environment(variable)),
+                variable=variables.get(field, f"{name.upper()}_{variable.removeprefix(f'{cls.name.upper()}_')}"),
+                default=info.default,
+                secret=variable in cls.secrets(),
+            )
+        members = {
+            "__module__": cls.__module__,
+            "__doc__": cls.__doc__,
+            "__annotations__": {field: cls.model_fields[field].annotation for field in fields},
+            "name": name,
+            **fields,
+        }
+        return cast(type[Self], new_class(cls.__name__, (cls,), exec_body=lambda body: body.update(members)))
+
+    @classmethod
+    def variables(cls) -> Mapping[str, str]:
+        """Return the environment variables that fields come from, by field."""
+        found = {field: info.json_schema_extra for field, info in cls.model_fields.items()}
+        return {
+            field: str(extra["variable"])
+            for field, extra in found.items()
+            if isinstance(extra, dict) and "variable" in extra
+        }
 
     @classmethod
     def from_environment(cls, **fields: Any) -> Self:
@@ -73,10 +128,8 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
 
         The values stay references, so the web UI shows a variable's name and never what is in it.
         """
-        for name, info in cls.model_fields.items():
-            extra = info.json_schema_extra
-            variable = extra.get("variable") if isinstance(extra, dict) else None
-            if name not in fields and isinstance(variable, str) and os.environ.get(variable):
+        for name, variable in cls.variables().items():
+            if name not in fields and os.environ.get(variable):
                 fields[name] = dg.EnvVar(variable)
         return cls(**fields)
 
@@ -313,11 +366,9 @@ class HttpSource(Source):
         """Return a field that must be set. Raises MissingCredential, naming the environment variable it comes from."""
         value: str = getattr(self, field)
         if not value:
-            extra = type(self).model_fields[field].json_schema_extra
-            variable = extra["variable"] if isinstance(extra, dict) else field
             raise MissingCredential(
-                f"{self.name}: {variable} is not set. Set it in the environment or in the file .env. "
-                "With CONNECTOR_MODE=sandbox no account is needed."
+                f"{self.name}: {self.variables().get(field, field)} is not set. Set it in the environment or in the "
+                "file .env. With CONNECTOR_MODE=sandbox no account is needed."
             )
         return value
 
@@ -326,7 +377,7 @@ class HttpSource(Source):
         return self.client.limiter.standing()
 
     def account_of(self, *identity: str) -> str:
-        """Return an account name made of the connector's name and a short digest of what tells accounts apart."""
+        """Return an account name made of our name for it and a short digest of what tells accounts apart."""
         digest = hashlib.blake2b("\0".join(identity).encode(), digest_size=6).hexdigest()
         return f"{self.name}-{digest}"
 

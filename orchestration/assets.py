@@ -52,7 +52,7 @@ def stream_asset(
         description=_description(stream),
         group_name=kind.name,
         kinds={"duckdb", "python"},
-        tags={"source": kind.name, "mode": mode},
+        tags={"source": kind.connector, "mode": mode},
         metadata={
             COLUMN_SCHEMA: stream_columns(kind.name, stream),
             **stream_lineage(kind.name, stream),

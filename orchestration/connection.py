@@ -1,14 +1,16 @@
 """Where sources read from: the vendors, or the local sandbox that stands in for them."""
 
 import os
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
 
 from connector_resources.resource import HttpSource, Source
-from connector_resources.sandbox.accounts import lasting_credentials
+from connector_resources.sandbox.accounts import lasting_credentials, place
 from connector_resources.sandbox.vendors import require_stand_in
 from orchestration.settings import Settings
 
@@ -35,10 +37,10 @@ class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         source = self.with_secrets(source)
         if self.mode == "live" or not isinstance(source, HttpSource) or source.base_url:
             return source
-        require_stand_in(source.name)
+        require_stand_in(source.connector)
         url = self.sandbox_url or self._started_url()
         fields = {name: getattr(source, name) for name in type(source).model_fields}
-        return type(source)(**{**fields, "base_url": f"{url}/{source.name}"})
+        return type(source)(**{**fields, "base_url": f"{url}/{place(source.connector, source.name)}"})
 
     def with_secrets(self, source: Source) -> Source:
         """Return the source with the secrets that the launchpad has masked, from where they are configured."""
@@ -46,7 +48,7 @@ class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
         masked = [name for name, value in fields.items() if value == _MASK]
         if not masked:
             return source
-        known = lasting_credentials(source.name) if self.mode == "sandbox" else _environment(source)
+        known = lasting_credentials(source.connector) if self.mode == "sandbox" else _environment(source)
         defaults = {name: type(source).model_fields[name].default for name in masked}
         return type(source)(**{**fields, **defaults, **{name: known[name] for name in masked if name in known}})
 
@@ -66,9 +68,7 @@ class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
 def _environment(source: Source) -> dict[str, str]:
     """Return what the environment has for the fields of a source."""
-    found = {name: info.json_schema_extra for name, info in type(source).model_fields.items()}
-    variables = {name: str(extra["variable"]) for name, extra in found.items() if isinstance(extra, dict)}
-    return {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
+    return {name: os.environ[variable] for name, variable in source.variables().items() if os.environ.get(variable)}
 
 
 def connection(settings: Settings) -> Connection:
@@ -83,14 +83,23 @@ def connection(settings: Settings) -> Connection:
     )
 
 
-def source_resource(kind: type[Source], settings: Settings) -> Source:
-    """Return the resource of one source: bound to the environment, or with the sandbox's well-known credentials."""
+def source_resource(
+    kind: type[Source], settings: Settings, configured: Mapping[str, Any] = MappingProxyType({})
+) -> Source:
+    """Return the resource of one account: bound to the environment, or with the sandbox's well-known credentials.
+
+    `configured` are fields that the configuration file sets for it. In the sandbox its address is left out, which is
+    the vendor's, and its factor multiplies that of the sandbox.
+    """
     fields: dict[str, Any] = {}
     if issubclass(kind, HttpSource):
         fields["state_folder"] = str(settings.data_folder / "state" / settings.mode)
         fields["daily_request_budget"] = settings.daily_request_budget
+        fields |= configured
         if settings.mode == "sandbox":
-            return kind(**fields, **lasting_credentials(kind.name), rate_limit_factor=settings.sandbox_limits)
+            fields.pop("base_url", None)
+            fields["rate_limit_factor"] = settings.sandbox_limits * fields.get("rate_limit_factor", 1.0)
+            return kind(**fields, **lasting_credentials(kind.connector))
     elif settings.mode == "sandbox":
-        fields |= lasting_credentials(kind.name)
+        fields |= lasting_credentials(kind.connector)
     return kind.from_environment(**fields)

@@ -1,9 +1,12 @@
 """The project, assembled: every connector found, every stream an asset, every frame beside them."""
 
+from dataclasses import replace
+
 import dagster as dg
 
 from connector_resources.sources import discover
 from orchestration import frames
+from orchestration.accounts import read_accounts
 from orchestration.assets import stream_asset
 from orchestration.automatic_runs import is_scheduled, schedules, sensors
 from orchestration.checks import frame_checks, stream_checks
@@ -16,13 +19,16 @@ from orchestration.report.asset import sync_report_asset
 from orchestration.settings import Settings
 
 settings = Settings.from_environment()
-sources = discover()
+accounts = read_accounts(settings.accounts_file, discover())
+settings = replace(settings, enabled=settings.enabled.union(*(account.enabled for account in accounts)))
+sources = [account.kind for account in accounts]
 partitions = daily(settings.start)
 
 settings.require_known({source.name: source.streams for source in sources})
 selected = {source.name: settings.selected(source.name, source.streams) for source in sources}
 scheduled = {source.name: selected[source.name] for source in sources if is_scheduled(source, settings.mode)}
 budgets = rate_budget_assets(sources, settings.mode)
+flat = frames.made_of([source.name for source in sources], frames.assets(settings.mode))
 
 assets = [
     *(
@@ -37,7 +43,7 @@ assets = [
         for source in sources
         for stream in selected[source.name]
     ),
-    *frames.assets(settings.mode),
+    *flat,
 ]
 
 defs = dg.Definitions(
@@ -48,7 +54,7 @@ defs = dg.Definitions(
     ],
     asset_checks=[
         *(stream_checks(source, stream) for source in sources for stream in selected[source.name]),
-        *map(frame_checks, frames.rules()),
+        *map(frame_checks, frames.rules(flat)),
     ],
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
     sensors=sensors(settings, scheduled, partitions, sources),
@@ -62,7 +68,7 @@ defs = dg.Definitions(
             keep_spools_bytes=settings.keep_spools_bytes,
         ),
         "duckdb": LockedDuckDBResource(database=str(settings.database)),
-        **{source.name: source_resource(source, settings) for source in sources},
+        **{account.kind.name: source_resource(account.kind, settings, account.fields) for account in accounts},
     },
     executor=dg.in_process_executor,
 )

@@ -44,7 +44,7 @@ def _rate_budget(kind: type[HttpSource], mode: str) -> dg.AssetsDefinition:
         ),
         group_name=kind.name,
         kinds={"pandas", "duckdb"},
-        tags={"source": kind.name, "mode": mode},
+        tags={"source": kind.connector, "mode": mode},
         metadata={
             "dagster/column_schema": dg.TableSchema(
                 [dg.TableColumn(name, column.dtype, column.description) for name, column in RATE_BUDGET.by_name.items()]

@@ -77,8 +77,8 @@ class ReadPlan:
             needed = "an unknown number of" if self.requests is None else f"about {self.requests:,}"
             raise RequestBudgetSpent(
                 f"{self.stream}: this needs {needed} requests, and today (UTC) has {left:,} of {self.budget:,} left. "
-                "Nothing was asked. Read fewer days, wait for tomorrow, raise DAILY_REQUEST_BUDGET, or run it with "
-                "`ignore_budget: true` in its run config."
+                "Nothing was asked. Read fewer days, wait for tomorrow, raise DAILY_REQUEST_BUDGET (an account of the "
+                "configuration file: its daily_request_budget), or run it with `ignore_budget: true` in its run config."
             )
 
 

@@ -28,7 +28,8 @@ class Settings:
     `mode` chooses where the sources read: `sandbox` is a local server that keeps the vendors' rules, `live` the
     vendors. Each has its own database file, so their rows never mix. `start` is the first daily partition (UTC); in
     the sandbox, whose data always ends with yesterday, it is 90 days before today. `automatic_runs` says whether
-    schedules and sensors are on where nobody has switched them in the web UI.
+    schedules and sensors are on where nobody has switched them in the web UI. `accounts_file` is None for accounts.toml
+    where there is one.
     """
 
     mode: Mode
@@ -52,6 +53,7 @@ class Settings:
     webserver_url: str = ""
     daily_request_budget: int = 0
     owners: tuple[str, ...] = ()
+    accounts_file: Path | None = None
 
     @property
     def spools(self) -> Path:
@@ -123,6 +125,7 @@ class Settings:
             webserver_url=_address(environment, "DAGSTER_WEBSERVER_URL").rstrip("/"),
             daily_request_budget=_whole(environment, "DAILY_REQUEST_BUDGET", 0),
             owners=_owners(environment),
+            accounts_file=Path(environment["ACCOUNTS_FILE"]) if environment.get("ACCOUNTS_FILE") else None,
         )
 
 

@@ -299,6 +299,7 @@ def test_every_variable_is_read() -> None:
             "DAGSTER_WEBSERVER_URL": "https://dagster.example.com/",
             "DAILY_REQUEST_BUDGET": "5000",
             "ASSET_OWNERS": "team:crm, jane@example.com",
+            "ACCOUNTS_FILE": "/srv/accounts.toml",
         }
     )
     assert read == Settings(
@@ -323,6 +324,7 @@ def test_every_variable_is_read() -> None:
         webserver_url="https://dagster.example.com",
         daily_request_budget=5000,
         owners=("team:crm", "jane@example.com"),
+        accounts_file=Path("/srv/accounts.toml"),
     )
     assert "hooks.example.com" not in repr(read)
 

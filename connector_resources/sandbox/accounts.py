@@ -38,3 +38,13 @@ def lasting_credentials(vendor: str) -> dict[str, Any]:
 
 
 _OAUTH = ("client_id", "client_secret", "refresh_token")
+
+
+def place(vendor: str, account: str) -> str:
+    """Return the first segment of the paths at which the sandbox serves an account; the plain one is the vendor's."""
+    return vendor if account == vendor else f"{vendor}.{account}"
+
+
+def vendor_at(place: str) -> str:
+    """Return whose account is served at a place."""
+    return place.partition(".")[0]

@@ -5,7 +5,8 @@
     POST /_sandbox/faults     a JSON list of faults, instead of those before
     POST /_sandbox/reset      counters to zero, and vendors as they were at the start; faults stay
 
-A vendor's data is made when its first request comes.
+`/aha.<account>/…` is another account of the vendor: the same data and credentials, with limits, tokens and changes of
+its own. An account's data is made when its first request comes.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connector_resources.sandbox.accounts import vendor_at
 from connector_resources.sandbox.faults import Fault, FaultPlan, Faulty, Vendor
 from connector_resources.sandbox.settings import Settings
 from connector_resources.sandbox.vendors import stand_in, vendors
@@ -53,6 +55,21 @@ class _Mounted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
+
+
+class _Accounts(dict[str, _Mounted]):
+    """The applications, by the first segment of a path; made when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def __missing__(self, first: str) -> _Mounted:
+        self[first] = _Mounted(vendor_at(first), self._settings)
+        return self[first]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self[scope["path_params"]["account"]](scope, receive, send)
 
 
 class _Counting:
@@ -100,7 +117,8 @@ class _Counting:
 
 def build(settings: Settings) -> ASGIApp:
     """Return the application of all vendors."""
-    mounted = {name: _Mounted(name, settings) for name in vendors()}
+    names = vendors()
+    accounts = _Accounts(settings)
     plan = FaultPlan(settings.faults)
 
     async def health(request: Request) -> Response:
@@ -118,8 +136,8 @@ def build(settings: Settings) -> ASGIApp:
 
     async def reset(request: Request) -> Response:
         counting.reset()
-        for vendor in mounted.values():
-            vendor.reset()
+        for account in accounts.values():
+            account.reset()
         return JSONResponse({"status": "ok"})
 
     control = Starlette(
@@ -130,17 +148,17 @@ def build(settings: Settings) -> ASGIApp:
             Route("/_sandbox/reset", reset, methods=["POST"]),
         ]
     )
-    mounts = Starlette(routes=[Mount(f"/{name}", vendor) for name, vendor in mounted.items()])
-    counting = _Counting(Faulty(mounts, plan, lambda path: mounted[_first(path)].vendor), settings.latency_seconds)
+    mounts = Starlette(routes=[Mount("/{account}", accounts)])
+    counting = _Counting(Faulty(mounts, plan, lambda path: accounts[_first(path)].vendor), settings.latency_seconds)
 
     # No Starlette around it all: what breaks connections needs the server's own `send`.
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        app = counting if scope["type"] == "http" and _first(scope["path"]) in mounted else control
+        app = counting if scope["type"] == "http" and vendor_at(_first(scope["path"])) in names else control
         await app(scope, receive, send)
 
     return serve
 
 
 def _first(path: str) -> str:
-    """Return the first segment of a path: a vendor's name, where it is a vendor's."""
+    """Return the first segment of a path: the place of an account, where it is a vendor's."""
     return path.split("/")[1]

@@ -1558,17 +1558,19 @@ class Aha(HttpSource):
         known = [name for name in cls.model_fields if not name.startswith("_")]
         if unknown := sorted(set(config) - {*known, "url"}):
             raise ConfigurationError(
-                f"aha: unknown configuration {', '.join(unknown)}. Valid: {', '.join(sorted({*known, 'url'}))}."
+                f"{cls.name}: unknown configuration {', '.join(unknown)}. Valid: {', '.join(sorted({*known, 'url'}))}."
             )
         if "url" in config and "base_url" in config:
-            raise ConfigurationError("aha: the configuration has both url and base_url. They mean the same; keep one.")
+            raise ConfigurationError(
+                f"{cls.name}: the configuration has both url and base_url. They mean the same; keep one."
+            )
         fields = {"base_url" if name == "url" else name: value for name, value in config.items()}
         try:
             return cls(**fields)
         except ValidationError as error:
             # The error's own text holds the values, and one of them may be the key.
             wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['type']}" for item in error.errors())
-            raise ConfigurationError(f"aha: the configuration does not fit ({wrong}).") from None
+            raise ConfigurationError(f"{cls.name}: the configuration does not fit ({wrong}).") from None
 
     @property
     def url(self) -> str:
@@ -1577,14 +1579,16 @@ class Aha(HttpSource):
             parts = urlsplit(self.base_url)
             if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc or parts.query:
                 raise ConfigurationError(
-                    "aha: the base URL is not an address such as https://acme.aha.io or https://acme.aha.io/api/v1."
+                    f"{self.name}: the base URL is not an address such as https://acme.aha.io or "
+                    "https://acme.aha.io/api/v1."
                 )
             address = self.base_url.rstrip("/")
             return address if address.endswith("/api/v1") else f"{address}/api/v1"
         subdomain = self.require("subdomain")
         if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", subdomain) is None:
             raise ConfigurationError(
-                "aha: AHA_SUBDOMAIN is neither a sub-domain (acme) nor a host name (acme.euw4.aha.io). "
+                f"{self.name}: {self.variables()['subdomain']} is neither a sub-domain (acme) nor a host name "
+                "(acme.euw4.aha.io). "
                 "Take it from the address of the account in the browser, without https:// and without a path."
             )
         host = subdomain if "." in subdomain else f"{subdomain}.aha.io"
@@ -1596,7 +1600,7 @@ class Aha(HttpSource):
         return self.account_of(urlsplit(self.url).netloc.lower())
 
     def authenticator(self) -> BearerToken:
-        """Return what signs requests. Raises MissingCredential, naming AHA_API_KEY."""
+        """Return what signs requests. Raises MissingCredential, naming the key's variable."""
         return BearerToken(self.require("api_key"))
 
     def check(self) -> None:
@@ -1607,8 +1611,9 @@ class Aha(HttpSource):
         except RequestRejected as error:
             if error.status == 401:
                 raise RequestRejected(
-                    "aha: 401 from GET /me. The key is wrong or was revoked; set AHA_API_KEY to one that is listed "
-                    "under Settings, Personal, Developer, API keys.",
+                    f"{self.name}: 401 from GET /me. The key is wrong or was revoked; set "
+                    f"{self.variables()['api_key']} to one that is listed under Settings, Personal, Developer, API "
+                    "keys.",
                     status=401,
                 ) from None
             if error.status == 404:
@@ -1619,8 +1624,8 @@ class Aha(HttpSource):
 
     def _refuse_host(self, what: str) -> NoReturn:
         raise ConfigurationError(
-            f"aha: {what} by {urlsplit(self.url).netloc}. There is no account at this host; check AHA_SUBDOMAIN "
-            "against the address of the account in the browser."
+            f"{self.name}: {what} by {urlsplit(self.url).netloc}. There is no account at this host; check "
+            f"{self.variables()['subdomain']} against the address of the account in the browser."
         ) from None
 
     def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
@@ -1650,7 +1655,8 @@ class Aha(HttpSource):
         pairs = [entry.partition(":") for entry in _split(self.require("custom_objects"))]
         if any(not product or not key for product, _, key in pairs):
             raise ConfigurationError(
-                "aha: AHA_CUSTOM_OBJECTS must list a workspace and a table each, such as APP:incidents,APP:customers."
+                f"{self.name}: {self.variables()['custom_objects']} must list a workspace and a table each, such as "
+                "APP:incidents,APP:customers."
             )
         return [{"product": product, "key": key} for product, _, key in pairs]
 
@@ -1674,16 +1680,18 @@ class Aha(HttpSource):
             where = f"{self.name}.{stream.name}: {error.status} from {request.method} {request.path}."
             if error.status == 403:
                 raise RequestRejected(
-                    f"{where} The user of AHA_API_KEY has no role that may read this, or the account's plan is "
-                    f"without it. ({stream.description}) Change the role or turn the stream off.",
+                    f"{where} The user of {self.variables()['api_key']} has no role that may read this, or the "
+                    f"account's plan is without it. ({stream.description}) Change the role or turn the stream off.",
                     status=403,
                 ) from None
             if error.status == 404 and stream.name in (custom_object_records.name, custom_report_rows.name):
-                variable = "AHA_CUSTOM_OBJECTS" if stream.name == custom_object_records.name else "AHA_CUSTOM_REPORTS"
-                raise ConfigurationError(f"{where} {variable} names what is not there, or not visible.") from None
+                field = "custom_objects" if stream.name == custom_object_records.name else "custom_reports"
+                raise ConfigurationError(
+                    f"{where} {self.variables()[field]} names what is not there, or not visible."
+                ) from None
             if error.status == 404 and stream.parent is None:
                 raise RequestRejected(
-                    f"{where} The account's plan is without this list, or AHA_SUBDOMAIN is wrong. "
+                    f"{where} The account's plan is without this list, or {self.variables()['subdomain']} is wrong. "
                     f"({stream.description}) Turn the stream off, or correct the sub-domain.",
                     status=404,
                 ) from None

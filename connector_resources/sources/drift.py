@@ -530,11 +530,12 @@ class Drift(HttpSource):
         """Return the private token or, where a refresh token is set, OAuth 2."""
         if not self._uses_oauth:
             return BearerToken(self.access_token)
+        names = self.variables()
         if not (self.client_id or self.client_secret or self.refresh_token):
             raise MissingCredential(
-                f"{self.name}: DRIFT_ACCESS_TOKEN is not set. Set it (or DRIFT_CLIENT_ID, DRIFT_CLIENT_SECRET and "
-                "DRIFT_REFRESH_TOKEN) in the environment or in the file .env, or set CONNECTOR_MODE=sandbox to run "
-                "without an account."
+                f"{self.name}: {names['access_token']} is not set. Set it (or {names['client_id']}, "
+                f"{names['client_secret']} and {names['refresh_token']}) in the environment or in the file .env, or "
+                "set CONNECTOR_MODE=sandbox to run without an account."
             )
         return OAuth2Refresh(
             client_id=self.require("client_id"),
@@ -544,8 +545,8 @@ class Drift(HttpSource):
             endpoint=FormTokenEndpoint(
                 self.name,
                 f"{self.url}/oauth2/token",
-                "Check DRIFT_CLIENT_ID and DRIFT_CLIENT_SECRET; if they are right, the refresh token has been used or "
-                "revoked: authorize the app again and set DRIFT_REFRESH_TOKEN.",
+                f"Check {names['client_id']} and {names['client_secret']}; if they are right, the refresh token has "
+                f"been used or revoked: authorize the app again and set {names['refresh_token']}.",
             ),
         )
 
@@ -576,8 +577,8 @@ class Drift(HttpSource):
                 raise
             raise RequestRejected(
                 f"{self.name}: {error.status} from POST /app/token_info, and from GET {users.path} before. The "
-                "credential is not accepted; check DRIFT_ACCESS_TOKEN, or authorize the app again and set "
-                "DRIFT_REFRESH_TOKEN.",
+                f"credential is not accepted; check {self.variables()['access_token']}, or authorize the app again and "
+                f"set {self.variables()['refresh_token']}.",
                 status=error.status,
             ) from None
         return _decoded(f"{self.name}: POST /app/token_info", answer.body, _TokenInfo).scope.split()

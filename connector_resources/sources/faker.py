@@ -154,11 +154,9 @@ class Faker(Source):
         The values are read at once (Dagster has no reference to a boolean, and nothing here is secret). Raises
         ConfigurationError, naming the variable whose value is of the wrong kind.
         """
-        for name, info in cls.model_fields.items():
-            extra = info.json_schema_extra
-            variable = str(extra["variable"]) if isinstance(extra, dict) else ""
+        for name, variable in cls.variables().items():
             if name not in fields and (text := os.environ.get(variable)):
-                fields[name] = _parsed(text, info.annotation, variable)
+                fields[name] = _parsed(text, cls.model_fields[name].annotation, f"{cls.name}: {variable}")
         return cls(**fields)
 
     @classmethod
@@ -221,12 +219,12 @@ def _parsed(text: str, kind: object, variable: str) -> int | bool:
     values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     if kind is bool:
         if text.lower() not in values:
-            raise ConfigurationError(f"faker: {variable} is {text!r}; expected one of {', '.join(values)}.")
+            raise ConfigurationError(f"{variable} is {text!r}; expected one of {', '.join(values)}.")
         return values[text.lower()]
     try:
         return int(text)
     except ValueError:
-        raise ConfigurationError(f"faker: {variable} is {text!r}; expected a whole number.") from None
+        raise ConfigurationError(f"{variable} is {text!r}; expected a whole number.") from None
 
 
 class _Place(msgspec.Struct, frozen=True):

@@ -59,7 +59,7 @@ class Project:
     def asset(self, name: str, **changes: Any) -> dg.AssetsDefinition:
         """Return the asset `source/stream`, its declaration changed by `changes`."""
         source, stream = name.split("/")
-        kind = kind_of(source)
+        kind = self.sources.get(source) or kind_of(source)
         return stream_asset(kind, replace(kind.stream(stream), **changes), daily(self.start), "sandbox")
 
     def resources(self) -> dict[str, Any]:

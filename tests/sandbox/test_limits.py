@@ -1,10 +1,14 @@
 """Sliding windows: how a vendor refuses what is too much."""
 
 import pytest
+import requests
 
+from connector_resources.sandbox.accounts import place
 from connector_resources.sandbox.aha import Rules
 from connector_resources.sandbox.limits import SlidingWindows, Verdict
-from tests.sandbox.conftest import AhaClient, Clock
+from connector_resources.sandbox.server import build
+from connector_resources.sandbox.settings import Settings
+from tests.sandbox.conftest import KEY, TODAY, AhaClient, AsgiAdapter, Clock
 
 
 def test_a_window_refuses_one_too_many_and_says_when_there_is_room() -> None:
@@ -81,3 +85,16 @@ def test_without_limits_nothing_is_refused_and_no_limit_is_told() -> None:
     answers = [client.get("/me") for _ in range(50)]
     assert {response.status_code for response in answers} == {200}
     assert "X-Ratelimit-Limit" not in answers[-1].headers
+
+
+def test_each_account_of_a_vendor_has_windows_of_its_own() -> None:
+    session = requests.Session()
+    session.mount("http://vendors", AsgiAdapter(build(Settings(today=TODAY, scale=0.01, limits=0.02))))
+
+    def status(account: str) -> int:
+        address = f"http://vendors/{place('aha', account)}/api/v1/me"
+        return session.get(address, headers={"Authorization": f"Bearer {KEY}"}).status_code
+
+    while status("aha") != 429:  # 6 a minute
+        pass
+    assert [status("aha_emea"), status("aha"), status("aha_us")] == [200, 429, 200]
