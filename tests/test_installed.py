@@ -13,11 +13,13 @@ from orchestration.connection import Connection
 
 ALREADY = {kind.name for kind in discover()}
 SOURCE = """
+from connector_resources.http.rate_limit import RateLimit
 from connector_resources.resource import HttpSource
 
 class Source(HttpSource):
     name = "{name}"
     streams = ()
+    rate_limit = RateLimit()
 """
 
 
@@ -58,6 +60,14 @@ def test_what_a_module_imports_is_no_source_of_its_own(site: Site) -> None:
     site.install("installed_lender", SOURCE.format(name="lender"), lender="installed_lender")
     site.install("installed_borrower", "from installed_lender import Source", borrower="installed_borrower")
     with pytest.raises(ConfigurationError, match=r"borrower is installed_borrower, a module that defines no source"):
+        names()
+
+
+@pytest.mark.parametrize("fact", ["name", "streams", "rate_limit"])
+def test_a_source_that_lacks_a_fact_is_told_which(site: Site, fact: str) -> None:
+    source = "\n".join(line for line in SOURCE.format(name="bare").splitlines() if not line.startswith(f"    {fact} ="))
+    site.install(f"installed_bare_{fact}", source, bare=f"installed_bare_{fact}")
+    with pytest.raises(ConfigurationError, match=f"installed_bare_{fact}.Source does not state its {fact}: each is"):
         names()
 
 

@@ -6,14 +6,15 @@ from types import ModuleType
 
 from connector_resources.errors import ConfigurationError
 from connector_resources.installed import SOURCES, announced, load
-from connector_resources.resource import Source
+from connector_resources.resource import HttpSource, Source
 
 
 def discover() -> tuple[type[Source], ...]:
     """Return the source class of every module in this package, then those that other installed packages announce.
 
     Both come in the order of their names. Raises ConfigurationError for a package whose announcement leads nowhere,
-    and for a name that another source has: it is the schema of the tables and the first part of the asset keys.
+    for a name that another source has (it is the schema of the tables and the first part of the asset keys), and for
+    a class that lacks one of its facts.
     """
     found: dict[str, type[Source]] = {}
     for name in sorted(info.name for info in pkgutil.iter_modules(__path__)):
@@ -38,8 +39,16 @@ def discover() -> tuple[type[Source], ...]:
 
 def _sources_of(module: ModuleType) -> list[type[Source]]:
     """Return the source classes that a module defines; what it imports does not count."""
-    return [
+    kinds = [
         kind
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Source) and kind.__module__ == module.__name__
     ]
+    for kind in kinds:
+        facts = ("name", "streams", "rate_limit") if issubclass(kind, HttpSource) else ("name", "streams")
+        if missing := [fact for fact in facts if not hasattr(kind, fact)]:
+            raise ConfigurationError(
+                f"{kind.__module__}.{kind.__name__} does not state its {' and its '.join(missing)}: each is a ClassVar "
+                "of a source."
+            )
+    return kinds
