@@ -18,6 +18,7 @@ ConnectorError
 │   ├── PaginationLoop          the same request or the same body twice
 │   ├── IncompleteRead          fewer or more records than the server says there are
 │   ├── TooManyQuarantined      more bad records than a partition may have
+│   ├── OutdatedReading         a newer reading was landed while this one went on
 │   └── ShrunkSnapshot          a snapshot lost more rows than it may without being confirmed
 └── DestinationError          the store could not be read or written
     ├── DestinationBusy         somebody else holds the database
@@ -107,6 +108,10 @@ class IncompleteRead(DataError):
 
 class TooManyQuarantined(DataError):
     """More records do not fit their declaration than a partition may have."""
+
+
+class OutdatedReading(DataError):
+    """A reading that was begun later has been landed meanwhile; the older one is not landed over it."""
 
 
 class ShrunkSnapshot(DataError):

@@ -139,6 +139,7 @@ class DuckDB:
     max_shrunk_share: float = 0.5
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    wall: Callable[[], float] = field(default=time.time, repr=False)
 
     # -- connections -------------------------------------------------------------------------------------------------
 
@@ -287,7 +288,7 @@ class DuckDB:
         A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out, and
         those of partitions that the spool was read for and that are not replaced now. With `may_shrink` a snapshot may
         lose any number of rows, and children all of theirs. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot,
-        MalformedPage, InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or
+        OutdatedReading, MalformedPage, InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or
         DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
         """
         where = f"{source}.{stream.name} {named(partitions)}"
@@ -304,6 +305,7 @@ class DuckDB:
                 window,
                 run_id,
                 spool.started_at,
+                now=dt.datetime.fromtimestamp(self.wall(), dt.UTC),
                 read_for=spool.partitions,
                 counted=spool.counted,
             )

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from connector_resources.destinations.duckdb_changes import Change, changes
-from connector_resources.destinations.duckdb_current import CurrentRows
+from connector_resources.destinations.duckdb_current import CLOCKS_APART, CurrentRows
 from connector_resources.destinations.duckdb_tables import (
     HOUSEKEEPING,
     RESERVED,
@@ -26,12 +26,13 @@ from connector_resources.destinations.duckdb_tables import (
     literal,
     make_state,
     make_table,
+    newer_reading,
     quoted,
     rows_in,
     transaction,
     write_state,
 )
-from connector_resources.errors import SchemaConflict, ShrunkSnapshot, TooManyQuarantined
+from connector_resources.errors import OutdatedReading, SchemaConflict, ShrunkSnapshot, TooManyQuarantined
 from connector_resources.schema import Checked, Undeclared
 from connector_resources.streams import SNAPSHOT, Column, ColumnType, Stream, Window
 
@@ -61,6 +62,7 @@ class Batch:
         run_id: str,
         begun_at: float,
         *,
+        now: dt.datetime,
         read_for: Collection[str] = (),
         counted: int | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class Batch:
         self._window = window
         self._run_id = run_id
         self._begun_at = begun_at
+        self._now = now
         self._others = sorted(set(read_for) - set(partitions)) if stream.inherits_partitions else []
         self._counted = counted
         self._quarantined: list[tuple[str, str, int, str]] = []
@@ -164,15 +167,19 @@ class Batch:
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(query).fetchall()]
 
     def commit(self, where: str, facts: Mapping[str, PartitionFacts], undeclared: Sequence[Undeclared]) -> None:
-        """Write everything of the batch in one transaction."""
+        """Write everything of the batch in one transaction.
+
+        Raises OutdatedReading where rows of a later reading are there: who reads first may come to land last.
+        """
         connection, source, stream = self._connection, self._source, self._stream
         # Looked up before the transaction, which DuckDB 2 ends when a table is not there.
         stored = columns_of(connection, source, stream.name)
         has_quarantine = bool(columns_of(connection, source, f"{stream.name}_quarantine"))
-        current = CurrentRows(connection, source, stream, self._run_id)
+        current = CurrentRows(connection, source, stream, self._run_id, self._now)
         told_of = self._told_of()
         with transaction(connection):
             make_state(connection)
+            self._require_newest(where)
             self._replace(where, stored, facts, current)
             if has_quarantine or self._quarantined:
                 self._replace_quarantine()
@@ -217,6 +224,23 @@ class Batch:
                 f"there are gone. That is more likely a credential that sees less, or a fault of the API. {advice}"
             )
 
+    def _require_newest(self, where: str) -> None:
+        newer = newer_reading(
+            self._connection,
+            self._source,
+            self._stream.name,
+            self._partitions,
+            self._extracted_at,
+            self._now + CLOCKS_APART,
+        )
+        if newer is not None:
+            partition, begun_at, run_id = newer
+            raise OutdatedReading(
+                f"{where}: this was read from {_second(self._extracted_at)} on, and run {run_id} has landed "
+                f"{partition} as it was read from {_second(begun_at)} on. The newer rows stay. Run it again if it had "
+                "other partitions besides."
+            )
+
     def _told_of(self) -> list[tuple[CurrentRows, list[str]]]:
         """Return the streams whose deletions this one tells of, and by which names."""
         if self._stream.deletions is None:
@@ -225,7 +249,7 @@ class Batch:
         for kind, stream in self._stream.deletions.streams.items():
             types.setdefault(stream.name, (stream, []))[1].append(kind)
         return [
-            (CurrentRows(self._connection, self._source, stream, self._run_id), kinds)
+            (CurrentRows(self._connection, self._source, stream, self._run_id, self._now), kinds)
             for stream, kinds in types.values()
         ]
 
@@ -381,3 +405,7 @@ def _insert(
             f"INSERT INTO {table} BY NAME SELECT *, now() AS {loaded_at} FROM (SELECT {values})",
             [list(column) for column in zip(*rows, strict=True)],
         )
+
+
+def _second(instant: dt.datetime) -> str:
+    return f"{instant.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"

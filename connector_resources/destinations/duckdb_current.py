@@ -18,7 +18,7 @@ of a deleted record stay in the table, where it is landed by day.
 
 import json
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 
@@ -34,6 +34,8 @@ from connector_resources.destinations.duckdb_tables import (
 )
 from connector_resources.streams import Deletions, Stream
 
+CLOCKS_APART = timedelta(minutes=10)
+"""What is said to have happened later than this from now was told by a clock that was wrong."""
 MISSING = "missing in a complete snapshot"
 _TOMBSTONE = {
     "_deleted_at": "TIMESTAMP WITH TIME ZONE",
@@ -49,12 +51,15 @@ class CurrentRows:
     Made before the transaction, which DuckDB 2 ends when a table is looked up that is not there.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, source: str, stream: Stream, run_id: str) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, source: str, stream: Stream, run_id: str, now: datetime
+    ) -> None:
         self.name = stream.name
         self._connection = connection
         self._source = source
         self._stream = stream
         self._run_id = run_id
+        self._now = now
         self._key = ", ".join(map(quoted, stream.primary_key))
         self._table = f"store.{quoted(source)}.{quoted(stream.name)}"
         self._tombstones = f"store.{quoted(source)}.{quoted(stream.name + '_deleted')}"
@@ -98,10 +103,12 @@ class CurrentRows:
     def mark(self, begun_at: float) -> None:
         """Set the flag right for every record that was touched, wherever its versions lie, once the rows are in."""
         if self._stored:
-            # A record that has a tombstone younger than this reading was deleted since; any other one is there again.
+            # A record that has a tombstone younger than this reading was deleted since; any other one is there again,
+            # and so is one whose tombstone is of the future.
+            future = (self._now + CLOCKS_APART).timestamp()
             self._run(
-                f"DELETE FROM {self._tombstones} AS old USING batch "
-                f"WHERE {self._same('old', 'batch')} AND old._deleted_at < {_instant(begun_at)}"
+                f"DELETE FROM {self._tombstones} AS old USING batch WHERE {self._same('old', 'batch')} "
+                f"AND (old._deleted_at < {_instant(begun_at)} OR old._deleted_at > {_instant(future)})"
             )
         if self._stream.is_partitioned:
             self._mark_newest()

@@ -289,6 +289,26 @@ def write_state(
     )
 
 
+def newer_reading(
+    connection: duckdb.DuckDBPyConnection,
+    schema: str,
+    name: str,
+    partitions: Sequence[str],
+    begun_at: dt.datetime,
+    believed_until: dt.datetime,
+) -> tuple[str, dt.datetime, str] | None:
+    """Return a partition whose rows were read in a reading begun after `begun_at`: its key, when, and by which run.
+
+    One that says it was begun after `believed_until`, which lies in the future, was read under a clock that was wrong.
+    """
+    found = connection.execute(
+        f"SELECT partition, extracted_at, run_id FROM store._state WHERE {is_table(schema, name)} "
+        f"AND partition IN ({listed(partitions)}) AND extracted_at > {_instant(begun_at)} "
+        f"AND extracted_at <= {_instant(believed_until)} ORDER BY extracted_at DESC, partition LIMIT 1"
+    ).fetchone()
+    return None if found is None else (str(found[0]), found[1], str(found[2]))
+
+
 def rows_in(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> int:
     """Return how many rows a table holds, all partitions together, older versions of records included."""
     row = connection.execute(f"SELECT sum(rows)::BIGINT FROM store._state WHERE {is_table(schema, name)}").fetchone()

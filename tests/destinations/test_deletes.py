@@ -1,6 +1,7 @@
 """Deleted records: what is known of them, and that `_current` leaves them out, whoever tells and in whatever order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector_resources.destinations.duckdb import DuckDB, Landed
-from connector_resources.errors import ShrunkSnapshot, TooManyQuarantined
+from connector_resources.errors import OutdatedReading, ShrunkSnapshot, TooManyQuarantined
 from connector_resources.streams import SNAPSHOT, Column, Cursor, Deletions, Page, Parent, ParentRow, Stream, Window
 from tests.landing import Record, children, close_spools, columns, daily, days, page, snapshot, spooled, window
 
@@ -402,3 +403,38 @@ def test_current_rows_are_those_of_a_simple_model_in_any_order(
 def hour(number: int) -> str:
     """The instant so many hours after the start of March."""
     return f"2026-03-{1 + number // 24:02}T{number % 24:02}:00"
+
+
+# -- who reads first and lands last -----------------------------------------------------------------------------------
+
+
+def test_rows_that_were_read_earlier_never_replace_rows_that_were_read_later(store: Store) -> None:
+    store.land(GOALS, goal("1"), goal("2"), begun="2026-03-10T08:00")
+    store.land(THINGS, thing(1), window=MARCH, begun="2026-03-10T08:00")
+    before = [store.destination.query(f"SELECT * FROM {table} ORDER BY ALL") for table in ("source.goals", "_state")]
+    message = "read from 2026-03-10 07:59:59 UTC on, and run run has landed"
+    with pytest.raises(OutdatedReading, match=f"source.goals all: this was {message} all as it was read from"):
+        store.land(GOALS, goal("1"), begun="2026-03-10T07:59:59")
+    with pytest.raises(OutdatedReading, match=f"source.things 2026-03-02: this was {message} 2026-03-02 as it was"):
+        store.land(THINGS, thing(2, 2), window=MARCH_2, begun="2026-03-10T07:59:59")
+    after = [store.destination.query(f"SELECT * FROM {table} ORDER BY ALL") for table in ("source.goals", "_state")]
+    assert (after, store.deleted(GOALS), store.current(GOALS)) == (before, [], ["1", "2"])
+
+
+def test_a_reading_is_landed_again_and_beside_a_later_one_of_other_days(store: Store) -> None:
+    store.land(THINGS, thing(1), window=MARCH_1, begun="2026-03-10T08:00")
+    store.land(THINGS, thing(2, 2), window=MARCH_2, begun="2026-03-10T07:00")
+    store.land(THINGS, thing(1), window=MARCH_1, begun="2026-03-10T08:00")
+    assert store.current(THINGS) == ["1", "2"]
+
+
+def test_a_clock_that_was_ahead_once_blocks_nobody_and_hides_nothing(tmp_path: Path) -> None:
+    now = instant("2026-03-10T08:00")
+    store = Store(tmp_path)
+    store.destination = replace(store.destination, wall=lambda: now.timestamp())
+    store.land(GOALS, goal("1"), goal("2"), begun="2026-03-10T07:00")
+    store.land(GOALS, goal("1"), begun="2026-03-10T09:00")
+    assert store.current(GOALS) == ["1"]
+    store.land(GOALS, goal("1"), goal("2"), begun="2026-03-10T07:30")
+    assert (store.current(GOALS), store.deleted(GOALS)) == (["1", "2"], [])
+    close_spools()
