@@ -9,6 +9,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from connector_resources.errors import ConfigurationError
 from connector_resources.resource import HttpSource, Source
 from connector_resources.sandbox.accounts import lasting_credentials, place
 from connector_resources.sandbox.vendors import require_stand_in
@@ -99,7 +100,18 @@ def source_resource(
         if settings.mode == "sandbox":
             fields.pop("base_url", None)
             fields["rate_limit_factor"] = settings.sandbox_limits * fields.get("rate_limit_factor", 1.0)
-            return kind(**fields, **lasting_credentials(kind.connector))
+            return kind(**fields, **_well_known(kind))
     elif settings.mode == "sandbox":
-        fields |= lasting_credentials(kind.connector)
+        fields |= _well_known(kind)
     return kind.from_environment(**fields)
+
+
+def _well_known(kind: type[Source]) -> dict[str, Any]:
+    """Return the fields that open a stand-in. Raises ConfigurationError for one that the source does not have."""
+    found = lasting_credentials(kind.connector)
+    if unknown := sorted(found.keys() - kind.model_fields.keys()):
+        raise ConfigurationError(
+            f"{kind.connector}: the credentials of its stand-in have {', '.join(unknown)}, which is no field of "
+            f"{kind.__name__}. Fields: {', '.join(sorted(kind.model_fields))}."
+        )
+    return found

@@ -1,5 +1,6 @@
 """Connectors and stand-ins of other packages, as installed ones announce them."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from connector_resources.installed import SOURCES, STAND_INS, announced
 from connector_resources.sandbox.accounts import credentials
 from connector_resources.sandbox.vendors import stand_in, vendors
 from connector_resources.sources import discover
-from orchestration.connection import Connection
+from orchestration.connection import Connection, source_resource
+from orchestration.settings import Settings
 
 ALREADY = {kind.name for kind in discover()}
 SOURCE = """
@@ -107,6 +109,14 @@ def test_a_stand_in_of_an_installed_package_is_mounted_with_its_credentials(site
 def test_a_stand_in_may_do_without_credentials(site: Site) -> None:
     site.install("installed_open", group=STAND_INS, open="installed_open")
     assert credentials("open") == {}
+
+
+def test_credentials_of_a_stand_in_that_are_no_field_of_the_source_are_named(site: Site, tmp_path: Path) -> None:
+    site.install("installed_odd", SOURCE.format(name="odd"), odd="installed_odd")
+    site.install("installed_odd_inn", 'CREDENTIALS = {"apikey": "1"}', group=STAND_INS, odd="installed_odd_inn")
+    (kind,) = (kind for kind in discover() if kind.name == "odd")
+    with pytest.raises(ConfigurationError, match="odd: the credentials of its stand-in have apikey, which is no field"):
+        source_resource(kind, Settings("sandbox", tmp_path, date(2026, 1, 1)))
 
 
 def test_a_source_without_a_stand_in_says_so_before_it_is_asked_for(site: Site) -> None:
