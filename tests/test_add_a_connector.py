@@ -6,6 +6,7 @@ The package is installed as pip would leave it, in a folder that only the proces
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -188,6 +189,19 @@ def test_the_connectors_own_page_says_what_its_docstring_and_its_settings_do(don
     assert page.startswith("# library\n")
     assert "A book that is withdrawn stays in the list" in page
     assert "| `LIBRARY_API_KEY` |" in page
+
+
+def test_two_branches_are_two_entries_of_the_accounts(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entries,) = re.findall(r"<!-- accounts -->\n  ```toml\n(.*?)  ```\n", PAGE, re.DOTALL)
+    (tmp_path / "accounts.toml").write_text(entries.replace("\n  ", "\n").strip())
+    monkeypatch.syspath_prepend(str(package))
+    monkeypatch.setenv("ACCOUNTS_FILE", str(tmp_path / "accounts.toml"))
+    defs = runpy.run_path(str(ROOT / "orchestration" / "definitions.py"))["defs"]
+    keys = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
+    assert {f"library_{branch}/{name}" for branch in ("north", "south") for name in ("authors", "loans")} <= keys
+    assert {kind for kind in defs.resources if kind.startswith("library")} == {"library_north", "library_south"}
 
 
 @pytest.mark.parametrize("command", [("format", "--diff"), ("check", "--extend-ignore=D103,I001")])
