@@ -1,14 +1,15 @@
-"""A bound on the time until an answer's headers are there.
+"""A bound on the time until an answer is there whole.
 
-A socket's own time-out begins anew with every byte: a server that sends a header letter by letter, or one "100
-Continue" after another, would be listened to for ever. Here the connection is shut down instead, which ends whatever
-waits for it, as if the server had hung up.
+A socket's own time-out begins anew with every byte: a server that sends a header, the length of a chunk or the head of
+a compressed body letter by letter, or one "100 Continue" after another, would be listened to for ever, because the
+libraries below loop until they have what they look for. Here each read of the socket may take no longer than what is
+left of the whole time, whoever reads and whatever for.
 """
 
-import socket
-import threading
+import http.client
+import io
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import urllib3
@@ -18,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Sends requests as `requests` does, and waits at most `seconds()` for the headers of an answer."""
+    """Sends requests as `requests` does, and reads for at most `seconds()` what comes in answer to one."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._pools = _pools(seconds)
@@ -37,17 +38,20 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 def _pools(seconds: Callable[[], float]) -> dict[str, type[urllib3.connectionpool.HTTPConnectionPool]]:
-    """Return urllib3's pools by scheme, of connections that are shut down when an answer does not begin in time."""
+    """Return urllib3's pools by scheme, of connections whose answers have to be there in time."""
+
+    class Answer(http.client.HTTPResponse):
+        # Also what a proxy says to CONNECT is such an answer.
+        def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+            super().__init__(sock, *args, **kwargs)
+            self.fp.close()
+            self.fp = io.BufferedReader(_Bounded(sock, seconds()))
 
     class Connection(urllib3.connection.HTTPConnection):
-        def getresponse(self) -> Any:
-            with _ShutDown(self.sock, seconds()):
-                return super().getresponse()
+        response_class = Answer
 
     class SecureConnection(urllib3.connection.HTTPSConnection):
-        def getresponse(self) -> Any:
-            with _ShutDown(self.sock, seconds()):
-                return super().getresponse()
+        response_class = Answer
 
     class Pool(urllib3.connectionpool.HTTPConnectionPool):
         ConnectionCls = Connection
@@ -58,22 +62,29 @@ def _pools(seconds: Callable[[], float]) -> dict[str, type[urllib3.connectionpoo
     return {"http": Pool, "https": SecurePool}
 
 
-class _ShutDown:
-    """Shuts a socket down where the block takes longer than `seconds`."""
+class _Bounded(io.RawIOBase):
+    """The bytes of a socket for `seconds` from now; each read also keeps the time-out that the socket has now."""
 
-    def __init__(self, connection: socket.socket | None, seconds: float) -> None:
+    def __init__(self, connection: Any, seconds: float) -> None:
         self._connection = connection
-        self._timer = threading.Timer(seconds, self._shut_down)
-        self._timer.daemon = True
+        self._bytes = connection.makefile("rb", buffering=0)
+        self._longest_read = connection.gettimeout()
+        self._end = time.monotonic() + seconds
 
-    def _shut_down(self) -> None:
-        if self._connection is not None:
-            with suppress(OSError):  # the other side was quicker
-                # The plain socket's own: that of an encrypted one would take its lock or its state away from a reader.
-                socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
+    def readable(self) -> bool:
+        """Return True."""
+        return True
 
-    def __enter__(self) -> None:
-        self._timer.start()
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what is there. Raises TimeoutError where nothing comes in time."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer was not there in time")
+        self._connection.settimeout(left if self._longest_read is None else min(left, self._longest_read))
+        read: int | None = self._bytes.readinto(buffer)
+        return read
 
-    def __exit__(self, *error: object) -> None:
-        self._timer.cancel()
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._bytes.close()
+        super().close()

@@ -260,6 +260,7 @@ def bomb() -> bytes:
 
 WHOLE = None
 HEAD = http(b"", length=500)
+CHUNKED = http(b"", Transfer_Encoding="chunked")
 CASES: dict[str, tuple[HttpStream, Wrong, type[ConnectorError] | tuple[type[ConnectorError], ...] | None]] = {
     # Pages that lead nowhere
     "a cursor that never changes": (TOKENS, changed(next="2"), PaginationLoop),
@@ -381,6 +382,14 @@ CASES: dict[str, tuple[HttpStream, Wrong, type[ConnectorError] | tuple[type[Conn
         NUMBERED, on_page(2, hanging(b"", b"HTTP/1.1 100 Continue\r\n\r\n")), RequestRetryable,
     ),
     "a body that drips": (NUMBERED, on_page(2, hanging(http(b"", length=10**6), b" ")), RequestRetryable),
+    "a chunk whose length drips": (NUMBERED, on_page(2, hanging(CHUNKED, b"0")), RequestRetryable),
+    "a chunk whose extension drips": (NUMBERED, on_page(2, hanging(CHUNKED + b"5;a=", b"x")), RequestRetryable),
+    "trailers that drip": (NUMBERED, on_page(2, hanging(CHUNKED + b"0\r\n", b"X: y\r\n")), RequestRetryable),
+    "the head of a compressed body that drips": (
+        NUMBERED,
+        on_page(2, hanging(http(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03", length=10**6, Content_Encoding="gzip"), b"a")),
+        RequestRetryable,
+    ),
 }  # fmt: skip
 
 
