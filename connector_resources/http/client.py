@@ -4,22 +4,21 @@ Every foreign exception is mapped here, the only place that calls `requests`. Me
 never the query, a header or the body.
 """
 
-import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import requests
-import requests.utils
 import urllib3.exceptions
 
 from connector_resources.errors import ConfigurationError, RateLimited, RequestRejected
 from connector_resources.http.authenticators import Authenticator, Signature
-from connector_resources.http.deadline import DeadlineAdapter
 from connector_resources.http.messages import Request, Response
 from connector_resources.http.rate_limit import RateLimiter
 from connector_resources.http.retry import RetryPolicy, TryAgain, budget_told, demanded_wait, exhausted_wait
+from connector_resources.http.session import Session
 
 _CHUNK_BYTES = 1 << 20
 _UNSENDABLE = (
@@ -71,18 +70,12 @@ class Client:
     total_timeout_seconds: float = 300.0
     largest_body_bytes: int = 512 << 20
     statistics: Statistics = field(default_factory=Statistics)
-    session: requests.Session = field(default_factory=requests.Session, repr=False)
+    session: Session = field(init=False, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     def __post_init__(self) -> None:
-        # Left to itself, requests replaces our Authorization header by what ~/.netrc holds for the host.
-        # What else the environment says is taken over by hand.
-        self.session.trust_env = False
-        for scheme in ("https://", "http://"):
-            self.session.mount(scheme, DeadlineAdapter(lambda: self.total_timeout_seconds))
-        self.session.proxies.update(requests.utils.get_environ_proxies(self.base_url, no_proxy=None))
-        self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self.session = Session(self.base_url, lambda: self.total_timeout_seconds)
 
     def send(self, request: Request, limiters: Sequence[RateLimiter] = ()) -> Response:
         """Send `request`, waiting for the account's limiter and for `limiters`, and return a usable answer.
@@ -130,7 +123,8 @@ class Client:
                 for limiter in (self.limiter, *limiters):
                     limiter.answered()
                 headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status_code, headers, self._body(where, answer))
+                is_redirect = 300 <= answer.status_code < 400  # nobody needs the body of one
+                return Response(answer.status_code, headers, b"" if is_redirect else self._body(where, answer))
         except _UNSENDABLE as error:
             raise ConfigurationError(
                 f"{where}: this cannot be sent ({type(error).__name__}). The base URL must read https://host or "
@@ -189,15 +183,24 @@ class Client:
                 )
             raise TryAgain(f"{where}: {status} in every try.", status=status, wait_seconds=demanded_seconds)
         if 300 <= status < 400:
-            target = urlsplit(response.headers.get("location", "")).netloc or "another path"
             raise RequestRejected(
-                f"{where}: {status}, a redirect to {target}, which is not followed so that the credential stays here. "
-                "Set the host to the one the API is served from.",
+                f"{where}: {status}, a redirect to {_target(response)}, which is not followed so that the credential "
+                "stays here. Set the host to the one the API is served from.",
                 status=status,
             )
         raise RequestRejected(f"{where}: {status}. {_ADVICE.get(status, _OTHER_ADVICE)}", status=status)
 
 
+def _target(redirect: Response) -> str:
+    """Name where a redirect leads, by its host alone; whatever else is in the address may be a secret."""
+    try:
+        host = urlsplit(redirect.headers.get("location", "")).hostname
+    except ValueError:
+        return "what is no address"
+    return "another path" if host is None else host if _HOST.fullmatch(host) else "another host"
+
+
+_HOST = re.compile(r"[a-z0-9.-]{1,100}")
 _ADVICE = {
     400: "The API does not accept a parameter; compare the stream's declaration with the reference.",
     401: "The credential is not accepted; check it.",

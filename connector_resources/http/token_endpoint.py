@@ -1,6 +1,5 @@
 """Posting a form to an OAuth 2 token endpoint (RFC 6749, 3.2), with errors that hold nothing of what was sent."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,12 +8,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
-import requests.utils
 import urllib3.exceptions
 
 from connector_resources.errors import RequestRejected
 from connector_resources.http.authenticators import GrantRefused
 from connector_resources.http.retry import TryAgain, demanded_wait
+from connector_resources.http.session import Session
 
 _LARGEST_ANSWER_BYTES = 1 << 20
 
@@ -32,14 +31,11 @@ class FormTokenEndpoint:
     advice: str
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
-    session: requests.Session = field(default_factory=requests.Session, repr=False, compare=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
+    session: Session = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Left to itself, requests adds an Authorization header from ~/.netrc; the rest is taken over by hand.
-        self.session.trust_env = False
-        self.session.proxies.update(requests.utils.get_environ_proxies(self.url, no_proxy=None))
-        self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        object.__setattr__(self, "session", Session(self.url, lambda: self.read_timeout_seconds))
 
     def __call__(self, form: Mapping[str, str]) -> bytes:
         """Return the body of the answer. Raises GrantRefused, another RequestRejected, or TryAgain."""
@@ -56,7 +52,7 @@ class FormTokenEndpoint:
             ) as answer:
                 status = answer.status_code
                 headers = {name.lower(): value for name, value in answer.headers.items()}
-                body = self._body(where, answer)
+                body = b"" if 300 <= status < 400 else self._body(where, answer)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise TryAgain(
                 f"{where}: no whole answer from {parts.netloc} ({type(error).__name__}). "

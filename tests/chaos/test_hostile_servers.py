@@ -37,6 +37,7 @@ from connector_resources.http.paginators import NextUrl, PageNumber, Token
 from connector_resources.http.rate_limit import RateLimit
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.http.stream import HttpStream
+from connector_resources.http.token_endpoint import FormTokenEndpoint
 from connector_resources.resource import HttpSource
 from connector_resources.streams import SNAPSHOT, Column, Cursor, Slice, Stream
 
@@ -372,6 +373,13 @@ CASES: dict[str, tuple[HttpStream, Wrong, type[ConnectorError] | tuple[type[Conn
     "a redirect to itself": (
         NUMBERED, sent(b"", "302 Found", Location="/numbered?page=1"), RequestRejected,
     ),
+    "a redirect to what is no address": (NUMBERED, sent(b"", "302 Found", Location="http://[bad"), RequestRejected),
+    "a redirect to the credential at another host": (
+        NUMBERED, sent(b"", "302 Found", Location=f"http://{CANARY}:x@evil.example/"), RequestRejected,
+    ),
+    "a redirect with a body that drips": (
+        NUMBERED, on_page(2, hanging(http(b"", "302 Found", 10**6, None, Location="/x"), b" ")), RequestRejected,
+    ),
     # Connections
     "a connection that is closed without an answer": (NUMBERED, lambda data, number, params: b"", RequestRetryable),
     "a connection that breaks": (NUMBERED, on_page(2, lambda data, number, params: reset), RequestRetryable),
@@ -408,21 +416,27 @@ def read(stream: HttpStream, url: str, folder: Path) -> Read:
     with Server(lambda path, params: http(written(page(stream, params, count=COUNT - 1)))) as honest:
         _land(stream, honest.url, folder, store)
     before = rows(store, stream)
-    ended: list[BaseException | None] = []
+    error = ended(lambda: _land(stream, url, folder, store))
+    return Read(error, before, rows(store, stream))
+
+
+def ended(read: Callable[[], object]) -> BaseException | None:
+    """Return what a reading ends with; it must end by itself."""
+    errors: list[BaseException | None] = []
 
     def run() -> None:
         try:
-            _land(stream, url, folder, store)
+            read()
         except BaseException as error:
-            ended.append(error)
+            errors.append(error)
         else:
-            ended.append(None)
+            errors.append(None)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(LONGEST_SECONDS)
-    assert ended, "the reading hangs"
-    return Read(ended[0], before, rows(store, stream))
+    assert errors, "the reading hangs"
+    return errors[0]
 
 
 def _land(stream: HttpStream, url: str, folder: Path, store: DuckDB) -> None:
@@ -456,6 +470,30 @@ def test_a_hostile_server_ends_in_a_named_error_or_the_right_table_and_never_in_
         assert isinstance(result.error, expected), repr(result.error)
         assert result.after == result.before
         assert CANARY not in str(result.error)
+
+
+TOKEN_CASES: dict[str, tuple[Wrong, type[ConnectorError]]] = {
+    "a header that drips": (hanging(HEAD[:-4] + b"\r\nX: ", b"x"), RequestRetryable),
+    "a promise to go on, again and again": (hanging(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), RequestRetryable),
+    "a chunk whose length drips": (hanging(CHUNKED, b"0"), RequestRetryable),
+    "a redirect with a body that drips": (
+        hanging(http(b"", "302 Found", 10**6, None, Location="/x"), b" "), RequestRejected,
+    ),
+    "a redirect to what is no address": (sent(b"", "302 Found", Location="http://[bad"), RequestRejected),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "expected"), TOKEN_CASES.values(), ids=TOKEN_CASES)
+def test_a_hostile_token_endpoint_ends_in_a_named_error_so_that_the_lock_is_let_go(
+    wrong: Wrong, expected: type[ConnectorError]
+) -> None:
+    with Server(lambda path, params: wrong({}, 1, params)) as server:
+        ask = FormTokenEndpoint("things", f"{server.url}/token", "Check it.", 0.5, 0.3)
+        error = ended(lambda: ask({"client_secret": CANARY}))
+
+    assert isinstance(error, expected), repr(error)
+    assert CANARY not in str(error)
+    assert len(server.heard) == 1
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,10 @@ def test_a_status_that_does_not_mean_expired_replaces_nothing(tmp_path: Path) ->
     ("location", "target"),
     [
         (f"https://elsewhere.test/login?s={SECRET}", "elsewhere.test"),
+        (f"https://{SECRET}@elsewhere.test:81/", "elsewhere.test"),
+        (f"https://elsewhere.test{SECRET}%20!/", "another host"),
+        (f"https://{SECRET * 10}/", "another host"),
+        ("https://[bad", "what is no address"),
         ("/login", "another path"),
         (None, "another path"),
     ],
