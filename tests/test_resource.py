@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from connector_resources.errors import MissingCredential, PaginationLoop, RequestRejected
+from connector_resources.errors import ConfigurationError, MissingCredential, PaginationLoop, RequestRejected
+from connector_resources.http.authenticators import NoAuthentication
+from connector_resources.http.rate_limit import RateLimit
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Reason, StartedOver
 from connector_resources.streams import Page, Slice, Stream
@@ -115,6 +117,27 @@ class Placed(HttpSource):
 
     name = "placed"
     default_url = "https://api.example/v1/"
+
+
+class Open(Placed):
+    """A source without a credential."""
+
+    name = "open"
+    rate_limit = RateLimit()
+
+    def authenticator(self) -> NoAuthentication:
+        return NoAuthentication()
+
+
+@pytest.mark.parametrize("url", ["http://user:hunter2@host.test/v1", "https://hunter2@host.test", "https://[hunter2"])
+def test_an_address_with_a_credential_in_it_is_refused_before_anything_is_sent_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _ = Open(base_url=url).client
+
+    assert str(caught.value) == (
+        "open: the base URL must read https://host or https://host/path, without a user name or a password. Set "
+        "credentials in the variables for them."
+    )
 
 
 class Placeless(HttpSource):

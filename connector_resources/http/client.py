@@ -75,7 +75,7 @@ class Client:
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     def __post_init__(self) -> None:
-        self.session = Session(self.base_url, lambda: self.total_timeout_seconds)
+        self.session = Session(self.name, self.base_url, lambda: self.total_timeout_seconds)
 
     def send(self, request: Request, limiters: Sequence[RateLimiter] = ()) -> Response:
         """Send `request`, waiting for the account's limiter and for `limiters`, and return a usable answer.

@@ -35,7 +35,7 @@ class FormTokenEndpoint:
     session: Session = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "session", Session(self.url, lambda: self.read_timeout_seconds))
+        object.__setattr__(self, "session", Session(self.name, self.url, lambda: self.read_timeout_seconds))
 
     def __call__(self, form: Mapping[str, str]) -> bytes:
         """Return the body of the answer. Raises GrantRefused, another RequestRejected, or TryAgain."""
