@@ -62,11 +62,16 @@ def read_accounts(path: Path | None, sources: Sequence[type[Source]]) -> Sequenc
     if path is None and not DEFAULT_FILE.exists():
         return [Account(source) for source in sources]
     path = path or DEFAULT_FILE
-    found = [_account(_Entry(str(path), name, said), sources) for name, said in _entries(path).items()]
+    found = [read_account(str(path), name, said, sources) for name, said in _entries(path).items()]
     of = {source: [each for each in found if each.kind.connector == source.name] for source in sources}
     unnamed = [source for source in sources if not of[source]]
     _require_own_credentials(str(path), [*unnamed, *(account.kind for account in found)])
     return [account for source in sources for account in of[source] or [Account(source)]]
+
+
+def read_account(where: str, name: str, said: Any, sources: Sequence[type[Source]]) -> Account:
+    """Return the account of that name, as `said` by what is `where`. Raises ConfigurationError naming both."""
+    return _account(_Entry(where, name, said), sources)
 
 
 def _entries(path: Path) -> Mapping[str, Any]:

@@ -10,12 +10,11 @@ from orchestration.accounts import read_accounts
 from orchestration.assets import stream_asset
 from orchestration.automatic_runs import is_scheduled, schedules, sensors
 from orchestration.checks import frame_checks, stream_checks
-from orchestration.connection import connection, source_resource
-from orchestration.duckdb_resource import LockedDuckDBResource
-from orchestration.io_manager import Warehouse
+from orchestration.connection import source_resource
 from orchestration.partitions import daily
 from orchestration.rate_budget import rate_budget_assets
 from orchestration.report.asset import sync_report_asset
+from orchestration.resources import shared_resources
 from orchestration.settings import Settings
 
 settings = Settings.from_environment()
@@ -59,15 +58,7 @@ defs = dg.Definitions(
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
     sensors=sensors(settings, scheduled, partitions, sources),
     resources={
-        "connection": connection(settings),
-        "warehouse": Warehouse(
-            database=str(settings.database),
-            spools=str(settings.spools),
-            memory_limit=settings.memory_limit,
-            keep_spools_days=settings.keep_spools_days,
-            keep_spools_bytes=settings.keep_spools_bytes,
-        ),
-        "duckdb": LockedDuckDBResource(database=str(settings.database)),
+        **shared_resources(settings),
         **{account.kind.name: source_resource(account.kind, settings, account.fields) for account in accounts},
     },
     executor=dg.in_process_executor,
