@@ -4,15 +4,19 @@
 every frame. It leaves with status 1 when a step fails; what the other steps landed is there all the same.
 """
 
+import contextlib
 import logging
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dotenv import load_dotenv
 from rich.console import Console
 from rich.table import Table
@@ -56,10 +60,12 @@ def main() -> int:
     lines = dg.LoggerDefinition(progress_lines, config_schema={}, description="What a person wants to know of a run.")
     told = dg.Definitions.merge(defs, dg.Definitions(loggers={"console": lines}))
     streams = sum("primary_key" in spec.metadata for spec in specs)
+    run_id = str(uuid4())
     with dg.DagsterInstance.get() as instance:
-        with bars(console, streams):
+        with bars(console, streams), history_held_open(instance, run_id):
             result = told.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
+                run_id=run_id,
                 tags={"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]},
                 run_config={"loggers": {"console": {"config": {}}}},
                 raise_on_error=False,
@@ -69,6 +75,24 @@ def main() -> int:
         for line, style in _checks(result):
             console.print(line, style=style, soft_wrap=True, highlight=False)
     return 0 if result.success else 1
+
+
+@contextlib.contextmanager
+def history_held_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Keep a connection of our own to the files that Dagster notes a run's events in, where they are SQLite's.
+
+    Dagster opens and closes them for every event, and SQLite writes its log into the file and syncs both whenever the
+    last connection is closed: half of the time, and a quarter of the CPU, that noting the results of the checks took.
+    """
+    storage = instance.event_log_storage
+    with contextlib.ExitStack() as held:
+        if isinstance(storage, SqliteEventLogStorage):
+            for shard in (INDEX_SHARD_NAME, run_id):
+                with storage.run_connection(shard):
+                    pass  # makes the file
+                connection = held.enter_context(contextlib.closing(sqlite3.connect(storage.path_for_shard(shard))))
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # SQLite opens the file when asked
+        yield
 
 
 def _missing_credentials(resources: Sequence[Any]) -> list[str]:
