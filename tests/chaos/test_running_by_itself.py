@@ -1,11 +1,6 @@
 """Once for real: `dagster dev`, its daemon, and a project that was told to run by itself; two minutes, on demand."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +16,7 @@ import requests
 
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sandbox.settings import Settings
-from tests.landing import ROOT
+from tests.dagster_dev import dagster_dev, new_home
 
 PATIENCE_SECONDS = 240.0
 SECRET = "T0/B0/c8Xq2vLr"
@@ -41,19 +36,21 @@ def test_under_dagster_dev_the_daemon_reads_catches_up_follows_and_tells(tmp_pat
         "daily": {"aha": "FAILURE", "drift": "SUCCESS"},
         "automation": {"": "SUCCESS"},
     }
-    with sandbox() as url, webhook() as (address, told), dagster_dev(
-        tmp_path,
-        AUTOMATIC_RUNS="on",
-        CATCH_UP_DAYS="2",
-        SCHEDULE_TIME=f"{tick:%H:%M}",
-        SANDBOX_URL=url,
-        FAILURE_WEBHOOK_URL=address,
-    ) as ui:  # fmt: skip
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        found: dict[str, dict[str, str]] = {}
-        while time.monotonic() < deadline and not (found == expected and len(told) >= 2):
-            time.sleep(1)
-            found = {trigger: ended(ui, trigger) for trigger in expected}
+    with sandbox() as url, webhook() as (address, told):
+        environment = new_home(
+            tmp_path,
+            AUTOMATIC_RUNS="on",
+            CATCH_UP_DAYS="2",
+            SCHEDULE_TIME=f"{tick:%H:%M}",
+            SANDBOX_URL=url,
+            FAILURE_WEBHOOK_URL=address,
+        )
+        with dagster_dev(tmp_path, environment) as ui:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            found: dict[str, dict[str, str]] = {}
+            while time.monotonic() < deadline and not (found == expected and len(told) >= 2):
+                time.sleep(1)
+                found = {trigger: ended(ui, trigger) for trigger in expected}
     assert found == expected
     assert all("• aha/ideas 2" in text and "MalformedPage: aha.ideas" in text for text in told)
     assert len(told) == 2
@@ -109,45 +106,3 @@ def webhook() -> Iterator[tuple[str, list[str]]]:
         yield f"http://127.0.0.1:{server.server_port}/services/{SECRET}", told
         server.shutdown()
         thread.join()
-
-
-@contextmanager
-def dagster_dev(home: Path, **environment: str) -> Iterator[str]:
-    """Dagster as `make ui` starts it, in a folder of its own; yields the address of its web UI."""
-    settings = (ROOT / "dagster.yaml").read_text().replace("base_dir: .dagster", f"base_dir: {home}/.dagster")
-    (home / "dagster.yaml").write_text(settings)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = ["dagster", "dev", "-m", "orchestration.definitions", "--host", "127.0.0.1", "--port", port]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=home,
-            env={
-                **{name: os.environ[name] for name in ("PATH", "HOME")},
-                "DAGSTER_HOME": str(home),
-                "PYTHONPATH": str(ROOT),
-                "DATA_FOLDER": str(home / "data"),
-                **environment,
-            },
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        finally:
-            end_group(process.pid)
-
-
-def end_group(group: int) -> None:
-    """End what is left of a process group: nothing, where the first one has ended its children."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
