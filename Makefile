@@ -4,12 +4,13 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DUCKDB_2 := $(VENV)/duckdb-2
+BROWSER := $(VENV)/.browser
 PORT ?= 3000
 PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test ui install format lint test-duckdb-2 soak benchmark sandbox constraints replay clean-spools clean
+.PHONY: help run test ui install format lint test-duckdb-2 soak browser pictures benchmark sandbox constraints replay clean-spools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +56,16 @@ clean-spools: $(INSTALLED) ## Remove what was read, landed and kept for replays 
 soak: $(INSTALLED) ## Minutes of chaos: kills, full disks, many processes at once (ARGS="-k commit" for a part)
 	$(PYTHON) -m pytest -m soak -rP -n $(PROCESSES) --dist loadfile tests/chaos $(ARGS)
 
+browser: $(BROWSER) ## Click through the web UI in chromium, which has to be installed; pictures go to build/pictures
+	$(PYTHON) -m pytest -m browser tests/browser $(ARGS)
+
+pictures: $(BROWSER) ## The same with a month of data; the documentation's pictures are made anew
+	PICTURES=docs/images $(PYTHON) -m pytest -m browser tests/browser
+
+$(BROWSER): $(INSTALLED)
+	@scripts/install $(VENV) browser
+	@touch $@
+
 benchmark: $(INSTALLED) ## Measure throughput, memory and fixed costs
 	$(PYTHON) -m tests.benchmarks $(ARGS)
 
@@ -62,7 +73,7 @@ sandbox: $(INSTALLED) ## Serve the vendors' stand-ins (ARGS="--help" lists the o
 	$(PYTHON) -m connector_resources.sandbox $(ARGS)
 
 constraints: ## Pin what pyproject.toml asks for, as far as it is not pinned (ARGS=--upgrade: all anew; needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate $(ARGS) \
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra browser --no-annotate $(ARGS) \
 		--custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 
 clean: ## Remove .venv and what tools leave behind; data/ and Dagster's history stay
