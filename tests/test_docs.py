@@ -49,3 +49,12 @@ def test_a_page_links_to_what_there_is_and_is_linked_to(page: str) -> None:
     assert missing == []
     others = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
     assert any(f"{Path(page).name})" in other.read_text() for other in others if other != ROOT / page)
+
+
+def test_every_picture_is_small_in_a_document_and_made_by_a_test() -> None:
+    pages = "".join(path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")))
+    made = set(re.findall(r'\bpicture\(page, "(\w+)"\)', _text("tests/browser/test_web_ui.py")))
+    pictures = list((ROOT / "docs/images").iterdir())
+    assert {path.stem for path in pictures} == made
+    assert [path.name for path in pictures if f"images/{path.name})" not in pages] == []
+    assert [path.name for path in pictures if path.stat().st_size > 150_000] == []
