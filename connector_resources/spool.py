@@ -519,7 +519,10 @@ def _remove(folder: Path) -> None:
     unseen = folder.parent / f"{_REMOVED}{uuid.uuid4().hex}"
     with suppress(FileNotFoundError):  # by another process, a moment ago
         folder.rename(unseen)
-        shutil.rmtree(unseen, ignore_errors=True)
+        for _ in range(3):  # who looked for its lock meanwhile has made one in it, after its files were listed
+            shutil.rmtree(unseen, ignore_errors=True)
+            if not unseen.exists():
+                break
 
 
 def _new(folder: Path, key: SpoolKey, partitions: Sequence[str]) -> Spool:
