@@ -176,12 +176,16 @@ def test_an_asset_is_materialised_by_a_click_and_its_run_says_what_it_does(
     page.get_by_text("Success", exact=True).wait_for()
     page.reload()  # the message stays as long as its button has the focus
     seen(page, "RUN_SUCCESS")
-    picture(page, "run")
     log = page.get_by_placeholder("Filter…")
     for text in ("drift.users, the plan: 1 partition (all), about 1 request", "rows in a snapshot from 1 page"):
         log.fill(text)
         seen(page, text)
     assert page.get_by_text("RUN_SUCCESS").count() == 0
+    log.fill("")
+    log.blur()
+    page.get_by_text("step", exact=True).wait_for(state="hidden")
+    seen(page, "RUN_SUCCESS")
+    picture(page, "run")  # the chart of steps is drawn by now
 
 
 def test_schedules_are_off_and_one_click_switches_one_on(page: Page, ui: str, picture: Picture) -> None:
