@@ -6,7 +6,7 @@ ConnectorError
 │   ├── UnknownStream           the message lists the streams there are
 │   ├── StreamNotPartitioned    a window was asked of a stream that is read whole
 │   ├── InvalidSlice            the dates asked for make no window
-│   ├── RequestBudgetSpent      the account's requests of the day do not suffice
+│   ├── RequestBudgetSpent      the account's requests of the day do not suffice, or are spent
 │   └── NotReplayable           nothing on disk can be landed again for what was asked
 ├── RequestError              the API did not answer as needed
 │   ├── RequestRejected         final: the same request would be refused again
@@ -55,7 +55,7 @@ class InvalidSlice(ConfigurationError):
 
 
 class RequestBudgetSpent(ConfigurationError):
-    """What is left of the account's requests of the day does not suffice; nothing was asked."""
+    """What is left of the account's requests of the day does not suffice; what was read before is kept."""
 
 
 class NotReplayable(ConfigurationError):

@@ -22,6 +22,7 @@ from connector_resources.errors import (
     IncompleteRead,
     MissingCredential,
     PaginationLoop,
+    RequestBudgetSpent,
     RequestRejected,
     StreamNotPartitioned,
     UnknownStream,
@@ -33,7 +34,7 @@ from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing
 from connector_resources.http.rate_usage import UsageLog
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
-from connector_resources.spool import Reason, Spool, SpoolKey, StartedOver, open_spool
+from connector_resources.spool import OnDisk, Reason, Spool, SpoolKey, StartedOver, on_disk, open_spool
 from connector_resources.streams import Page, ParentRow, Slice, Stream
 
 logger = logging.getLogger(__name__)
@@ -173,6 +174,12 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         """What this source has cost since it was made."""
         return Statistics()
 
+    def on_disk(
+        self, stream: Stream, slice: Slice, spools: Path, not_before: Callable[[Collection[str]], float]
+    ) -> OnDisk:
+        """Return what `extract` would not ask for again, of the same arguments."""
+        return on_disk(spools, SpoolKey.of(self.account, self.name, stream, slice, self._options()), not_before)
+
     def extract(
         self,
         stream: Stream,
@@ -207,6 +214,12 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
                             progress(spool)
                         writer.finish()
                     return spool
+                except RequestBudgetSpent as error:
+                    spool.mark_paused()
+                    raise RequestBudgetSpent(
+                        f"{self.name}.{stream.name}: the reading was stopped after {len(spool.marks):,} pages, "
+                        f"which are kept for two days: a run for the same goes on after them. {error}"
+                    ) from error
                 except IncompleteRead as error:
                     spool.discard()
                     rereads += 1
@@ -269,8 +282,10 @@ class HttpSource(Source):
     daily_request_budget: int = Field(
         default=0,
         ge=0,
-        description="How many requests the account may be sent in a day (UTC). A run that is expected to need more "
-        "than what is left is refused before its first request; 0 is no budget. Environment: DAILY_REQUEST_BUDGET.",
+        description="How many requests the account may be sent in a day (UTC) by all runs on a host; 0 is any number. "
+        "A run that is expected to need more than are left is refused before its first one. A reading that turns out "
+        "to need more stops before the one too many, and goes on from there the next day. "
+        "Environment: DAILY_REQUEST_BUDGET.",
     )
     state_folder: str = Field(
         default="data/state",
@@ -303,7 +318,7 @@ class HttpSource(Source):
                 name=self.name,
                 base_url=self.url,
                 authenticator=self.authenticator(),
-                limiter=self._limiter(self.rate_limit, "account"),
+                limiter=self._limiter(self.rate_limit, "account", self.daily_request_budget),
                 retry=self.retry,
                 expired=self.expired_statuses,
                 headers={"User-Agent": "headrace (Dagster connector)"},
@@ -354,10 +369,7 @@ class HttpSource(Source):
         return min(limit.in_a_minute for limit in limits)
 
     def requests_since(self, instant: datetime) -> int:
-        """Return how many requests this host has sent to the account since `instant`, at most seven days ago.
-
-        An account without a rate limit has no record of them, and is told as 0.
-        """
+        """Return how many requests this host has sent to the account since `instant`, at most seven days ago."""
         log = UsageLog(usage_path(self._limiter(self.rate_limit, "account").path))
         first = int(instant.timestamp() // 60)
         return sum(use.used for use in log.read(time.time()) if use.minute >= first)
@@ -372,6 +384,11 @@ class HttpSource(Source):
             )
         return value
 
+    def without_budget(self) -> Self:
+        """Return this account, to be read beyond the requests that a day may have."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**fields, "daily_request_budget": 0})
+
     def standing(self) -> Standing:
         """Return what holds the account back now."""
         return self.client.limiter.standing()
@@ -381,6 +398,6 @@ class HttpSource(Source):
         digest = hashlib.blake2b("\0".join(identity).encode(), digest_size=6).hexdigest()
         return f"{self.name}-{digest}"
 
-    def _limiter(self, limit: RateLimit, what: str) -> RateLimiter:
+    def _limiter(self, limit: RateLimit, what: str, per_day: int = 0) -> RateLimiter:
         path = Path(self.state_folder) / "rate_limits" / f"{self.account}.{what}"
-        return RateLimiter(limit.scaled(self.rate_limit_factor), path)
+        return RateLimiter(limit.scaled(self.rate_limit_factor), path, per_day=per_day)

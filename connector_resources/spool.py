@@ -11,6 +11,7 @@ Beside them may lie
     landed_by               the runs that set out to land it, one line each, written before they do
     committed               an empty file: what is here is in the destination
     refused                 an empty file: what is here was complete and could not be landed; the API is read anew
+    paused                  an empty file: the requests of a day were spent; what is here waits for the next
 
 A page counts once its line in the index is whole: the index is written after the page's records, and what lies
 behind the last page of the index is cut off when reading goes on. A folder belongs to one process at a time (a lock
@@ -46,6 +47,8 @@ _SETTLED = ("committed", "refused")
 _SYNC_EVERY_SECONDS = 1.0
 _RESUME_WITHIN_SECONDS = 6 * 3600.0
 """An interrupted reading older than this starts over: its first pages would be older than its last by that much."""
+_PAUSED_SECONDS = 48 * 3600.0
+"""So long after its last pause one is gone on with all the same: from any hour of a day to any of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +274,13 @@ class Spool:
             (self.folder / "refused").touch()
         (self.folder / "checked.ndjson").unlink(missing_ok=True)
 
+    def mark_paused(self) -> None:
+        """Note that reading may go on only with the requests of another day, and so for two days from now."""
+        try:
+            (self.folder / "paused").touch()
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
     def _replace_others(self, *states: str) -> None:
         """Remove the spools of the same reading that are in one of these states, where nobody holds them."""
         for other in self.folder.parent.glob(f"{self.key.folder_name}.*"):
@@ -377,6 +387,25 @@ def open_spool(
         return found or _new(folder, key, partitions)
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """How many pages of a reading are on disk, and whether those are all."""
+
+    pages: int = 0
+    is_complete: bool = False
+
+
+def on_disk(folder: Path, key: SpoolKey, not_before: Callable[[Collection[str]], float]) -> OnDisk:
+    """Return what `open_spool` would take up. The pages themselves are not looked at, nor is who holds them."""
+    for candidate in sorted(folder.glob(f"{key.folder_name}.*")):
+        manifest = _Manifest.of(candidate)
+        if manifest is None or _is_any(candidate, _SETTLED) or _outdated(candidate, manifest, key, not_before):
+            continue
+        marks = _marks_noted(candidate)
+        return OnDisk(len(marks), manifest.has_all(marks))
+    return OnDisk()
 
 
 State = Literal["committed", "refused", "complete", "unfinished"]
@@ -492,11 +521,11 @@ def prune(folder: Path, *, keep_days: float, keep_bytes: int) -> list[Path]:
             continue
         with lock, suppress(FileNotFoundError):
             age_seconds = time.time() - candidate.stat().st_mtime
-            longest = keep_days * 86_400 if _is_any(candidate, _SETTLED) else _RESUME_WITHIN_SECONDS
-            if age_seconds > longest:
+            is_settled = _is_any(candidate, _SETTLED)
+            if age_seconds > keep_days * 86_400 if is_settled else _is_too_old(candidate, candidate.stat().st_mtime):
                 _remove(candidate)
                 removed.append(candidate)
-            elif _is_any(candidate, _SETTLED):
+            elif is_settled:
                 size = sum(file.stat().st_size for file in candidate.iterdir())
                 kept.append((age_seconds, size, candidate))
     total = sum(size for _, size, _ in kept)
@@ -602,13 +631,8 @@ def _taken_up(
     manifest = _Manifest.of(folder)  # none where its writer died before the first page
     reason: Reason | None = None
     try:
-        if manifest is None or manifest.key != key:
-            reason = Reason.UNREADABLE
-        elif manifest.started_at < time.time() - _RESUME_WITHIN_SECONDS:
-            reason = Reason.TOO_OLD
-        elif manifest.started_at < not_before(spool.landed_by):
-            reason = Reason.LANDED_SINCE
-        elif anew:
+        reason = Reason.UNREADABLE if manifest is None else _outdated(folder, manifest, key, not_before)
+        if reason is None and anew:
             reason = Reason.ASKED_ANEW
     except BaseException:
         spool.close()
@@ -626,6 +650,27 @@ def _taken_up(
     if is_damaged or spool.partitions != manifest.partitions:
         spool._write_manifest()
     return spool
+
+
+def _outdated(
+    folder: Path, manifest: _Manifest, key: SpoolKey, not_before: Callable[[Collection[str]], float]
+) -> Reason | None:
+    """Return why a spool is not to be resumed; None where it is."""
+    if manifest.key != key:
+        return Reason.UNREADABLE
+    if _is_too_old(folder, manifest.started_at):
+        return Reason.TOO_OLD
+    return Reason.LANDED_SINCE if manifest.started_at < not_before(_landed_by(folder)) else None
+
+
+def _is_too_old(folder: Path, started_at: float) -> bool:
+    now = time.time()
+    if started_at >= now - _RESUME_WITHIN_SECONDS:
+        return False
+    try:
+        return (folder / "paused").stat().st_mtime < now - _PAUSED_SECONDS
+    except FileNotFoundError:
+        return True
 
 
 def _whole_pages(spool: Spool) -> list[PageMark]:

@@ -1,6 +1,6 @@
 """One asset per stream: read into a spool, hand it to the warehouse."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -115,12 +115,34 @@ def _read(
         held = sum(each.rows for each in landings_of(warehouse.store, kind.name, stream.name, keys).values())
         observe(context, {**plan.metadata(), **first_request(source, stream, asked), "rows_to_be_replaced": held})
         return None
-    if not config.ignore_budget:
+    last_landed = _last_landed(warehouse, source, stream, keys)
+    if isinstance(source, HttpSource) and config.ignore_budget:
+        source = source.without_budget()
+    elif config.limit:
+        replace(plan, requests=1).require_budget()
+    elif plan.is_beyond_budget and not _is_anew(context, config):
+        plan.after(source.on_disk(stream, asked, warehouse.spool_folder, last_landed)).require_budget()
+    else:
         plan.require_budget()
     if config.limit:
         observe(context, sample(source, stream, asked, config.limit))
         return None
-    return _extracted(context, config, source, stream, keys, asked, plan)
+    return _extracted(context, config, source, stream, keys, asked, plan, last_landed)
+
+
+def _is_anew(context: dg.AssetExecutionContext, config: StreamConfig) -> bool:
+    return config.full_refresh and context.retry_number == 0  # a retry goes on with what this run has read
+
+
+def _last_landed(
+    warehouse: Warehouse, source: Source, stream: Stream, keys: Sequence[str]
+) -> Callable[[Collection[str]], float]:
+    def last_landed(runs: Collection[str]) -> float:
+        """Return when any of the partitions was last landed by another run than these."""
+        landings = landings_of(warehouse.store, source.name, stream.name, keys).values()
+        return max((each.landed_at.timestamp() for each in landings if each.run_id not in runs), default=0.0)
+
+    return last_landed
 
 
 def _extracted(
@@ -131,15 +153,10 @@ def _extracted(
     keys: Sequence[str],
     asked: Slice,
     plan: ReadPlan,
+    last_landed: Callable[[Collection[str]], float],
 ) -> Extraction:
     warehouse: Warehouse = context.resources.warehouse
     before = replace(source.statistics)
-
-    def last_landed(runs: Collection[str]) -> float:
-        """Return when any of the partitions was last landed by another run than these."""
-        landings = landings_of(warehouse.store, source.name, stream.name, keys).values()
-        return max((each.landed_at.timestamp() for each in landings if each.run_id not in runs), default=0.0)
-
     spool = source.extract(
         stream,
         asked,
@@ -148,7 +165,7 @@ def _extracted(
         partitions=keys,
         not_before=last_landed,
         started_over=lambda told: context.log.warning(str(told)),
-        anew=config.full_refresh and context.retry_number == 0,  # a retry goes on with what this run has read
+        anew=_is_anew(context, config),
     )
     if spool.resumed_pages:
         context.log.info(f"{stream.name}: {spool.resumed_pages} pages were on disk already and not asked for again.")

@@ -1,5 +1,6 @@
 """One asset per HTTP source: what became of its accounts' request budgets, minute by minute."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ RATE_BUDGET = Columns(
     account=category("The account as its files name it: the source and a digest, no credential."),
     limit_name=category("`account` for the limit of the whole account, else the stream that has a limit of its own."),
     minute=instant("When the minute began."),
-    allowed=number("How many requests the limit allows in a minute."),
+    allowed=number("How many requests the limit allows in a minute; null where there is no limit."),
     used=whole("How many requests were sent in it, by all processes of this host."),
     wait_seconds=number("How long all processes together waited for those requests' permits."),
     refused_429=whole("How many requests the vendor refused as too many."),
@@ -40,7 +41,7 @@ def _rate_budget(kind: type[HttpSource], mode: str) -> dg.AssetsDefinition:
         key=[kind.name, "rate_budget"],
         description=(
             f"What became of the request budgets of {kind.name}'s accounts: one row per account, limit and minute "
-            "(UTC) of the last seven days in which one was sent or refused. An account without a limit has no row."
+            "(UTC) of the last seven days in which one was sent or refused."
         ),
         group_name=kind.name,
         kinds={"pandas", "duckdb"},
@@ -96,10 +97,26 @@ def _frame(minutes: Sequence[tuple[str, str, MinuteOfUse]]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = [
-        (account, limit, _began(use), use.allowed, use.used, use.wait_seconds, use.refused)
+        (
+            account,
+            limit,
+            _began(use),
+            _allowed(use),
+            use.used,
+            use.wait_seconds,
+            use.refused,
+        )
         for account, limit, use in minutes
     ]
     return RATE_BUDGET.cast(pd.DataFrame(rows, columns=list(RATE_BUDGET.by_name)))
+
+
+def _told(allowed: float) -> str:
+    return "any number" if math.isinf(allowed) else f"{allowed:g}"
+
+
+def _allowed(use: MinuteOfUse) -> float | None:
+    return None if math.isinf(use.allowed) else use.allowed
 
 
 def _began(use: MinuteOfUse) -> datetime:
@@ -126,7 +143,7 @@ def _last_hour(minutes: Sequence[tuple[str, str, MinuteOfUse]], now: float) -> s
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {_began(use):%H:%M} | {account} | {limit} | {use.used} | {use.allowed:g} | {use.wait_seconds:.1f} s "
+        f"| {_began(use):%H:%M} | {account} | {limit} | {use.used} | {_told(use.allowed)} | {use.wait_seconds:.1f} s "
         f"| {use.refused} |"
         for account, limit, use in sorted(shown, key=lambda row: row[2].minute)
     ]

@@ -1,19 +1,22 @@
 """What a run is going to ask of an API, told before it asks: from what runs have cost, and what the account has left.
 
 The estimate is what the run that was most like this one has cost, in proportion: of as many days, or under as many
-parents. It is an estimate: a budget is refused by it, never a partition cut short.
+parents. A run is refused by it before its first request. What it gets wrong, the count makes good: no permit is given
+beyond the budget (`RateLimiter.per_day`), and a reading that is stopped there is gone on with, never landed in part.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from connector_resources.errors import RequestBudgetSpent
+from connector_resources.http.rate_limit import MORE_REQUESTS
 from connector_resources.resource import HttpSource, Source
+from connector_resources.spool import OnDisk
 from connector_resources.streams import Slice, Stream
 
 _RECENT_MATERIALIZATIONS = 40
@@ -70,15 +73,26 @@ class ReadPlan:
             known |= {"requests_used_today": self.used_today, "daily_request_budget": self.budget}
         return known
 
+    @property
+    def is_beyond_budget(self) -> bool:
+        """Whether the requests that are expected, one where nobody knows, are more than what the day has left."""
+        expected = 1 if self.requests is None else self.requests
+        return bool(self.budget) and expected > max(self.budget - self.used_today, 0)
+
+    def after(self, found: OnDisk) -> "ReadPlan":
+        """Return the plan of what is left to ask, where each page on disk was a request at least."""
+        if found.is_complete:
+            return replace(self, requests=0)
+        return self if self.requests is None else replace(self, requests=max(self.requests - found.pages, 1))
+
     def require_budget(self) -> None:
         """Raise RequestBudgetSpent where the requests that are expected are more than what the day has left."""
-        left = max(self.budget - self.used_today, 0)
-        if self.budget and (left == 0 or (self.requests or 0) > left):
+        if self.is_beyond_budget:
+            left = max(self.budget - self.used_today, 0)
             needed = "an unknown number of" if self.requests is None else f"about {self.requests:,}"
             raise RequestBudgetSpent(
                 f"{self.stream}: this needs {needed} requests, and today (UTC) has {left:,} of {self.budget:,} left. "
-                "Nothing was asked. Read fewer days, wait for tomorrow, raise DAILY_REQUEST_BUDGET (an account of the "
-                "configuration file: its daily_request_budget), or run it with `ignore_budget: true` in its run config."
+                f"Nothing was asked. Read fewer days, or: {MORE_REQUESTS[0].lower()}{MORE_REQUESTS[1:]}"
             )
 
 

@@ -48,7 +48,8 @@ class StreamConfig(dg.Config):
     )
     ignore_budget: bool = Field(
         default=False,
-        description="Read even where more requests are expected than DAILY_REQUEST_BUDGET has left today (UTC).",
+        description="Read even where more requests are expected, or needed, than DAILY_REQUEST_BUDGET has left today "
+        "(UTC).",
     )
 
     def require_consistent(self) -> None:

@@ -14,6 +14,8 @@ kept in a small file that is only touched under its lock. The lock is held for m
    server counts more than this host has sent, somebody else uses the account, and is left what they take.
 4. A file that is damaged, of another version or of an earlier boot is begun anew: it costs the server a surprise,
    which rule 3 mends, and blocks nobody.
+5. Every permit is counted, where there is no limit too, and none is given beyond what a day may have of them: that is
+   looked up and counted under the same lock, so it holds for all processes together.
 """
 
 import math
@@ -30,7 +32,8 @@ from pathlib import Path
 
 import portalocker
 
-from connector_resources.http.rate_usage import UsageLog
+from connector_resources.errors import RequestBudgetSpent
+from connector_resources.http.rate_usage import UsageLog, unwritable
 
 _SECOND_MARGIN = 1.02
 _MINUTE_SECONDS = 60.6
@@ -51,6 +54,12 @@ _LATE_FROM_SECONDS = 0.005
 _LOOK_AGAIN_SECONDS = 1.0
 _PROMPT_SECONDS = 0.0001
 """A clock that sleeping moves may end up this much before the instant it should."""
+
+MORE_REQUESTS = (
+    "Wait for tomorrow, raise DAILY_REQUEST_BUDGET (an account of the configuration file: its daily_request_budget), "
+    "or run it with `ignore_budget: true` in its run config."
+)
+"""What to do where a day's requests are spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,10 @@ class Standing:
 class RateLimiter:
     """Waits until the account's budget allows one more request.
 
-    `path` is the file the processes of the account share; beside it, with the ending `.usage`, is what they used.
+    `path` is the file the processes of the account share; beside it, with the ending `.usage`, is what they used. Of
+    `per_day` permits a day (UTC) all of them together get no more; 0 is any number. Raises DestinationUnwritable where
+    the files cannot be written.
+
     Clocks and sleep are injected in tests; `clock` must be one that all processes share, as CLOCK_MONOTONIC is between
     the processes of one boot, and `wall` tells the seconds since the epoch.
     """
@@ -102,13 +114,14 @@ class RateLimiter:
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     wall: Callable[[], float] = field(default=time.time, repr=False)
+    per_day: int = 0
     _given_at: float = field(default=-math.inf, init=False, repr=False)
     _late_seconds: float = field(default=0.0, init=False, repr=False)
     _quickest_seconds: float = field(default=0.0, init=False, repr=False)
     _told: tuple[float, float] | None = field(default=None, init=False, repr=False)
 
     def acquire(self) -> float:
-        """Wait for a permit; returns the seconds waited."""
+        """Wait for a permit; returns the seconds waited. Raises RequestBudgetSpent where the day has none left."""
         waited_seconds = 0.0
         for wait_seconds in self.waits():
             self.sleep(wait_seconds)
@@ -118,11 +131,15 @@ class RateLimiter:
     def waits(self) -> Iterator[float]:
         """Yield how many seconds to sleep, one sleep after the other, until a permit is given."""
         if self.limit == RateLimit():
+            with self._locked():
+                self._require_day()
+                self._usage().add(self.wall(), self.limit.in_a_minute, used=1)
             return
         ticket: float | None = None
         waited_seconds = 0.0
         while True:
             with self._account() as account:
+                self._require_day()
                 now = self.clock()
                 self._hand_over(account)
                 self._put_right(account)
@@ -163,6 +180,8 @@ class RateLimiter:
         Refusals of requests that were on their way together slow the account once.
         """
         if self.limit == RateLimit():
+            with self._locked():
+                self._usage().add(self.wall(), self.limit.in_a_minute, refused=1)
             return
         with self._account() as account:
             now = self.clock()
@@ -269,13 +288,17 @@ class RateLimiter:
     def _usage(self) -> UsageLog:
         return UsageLog(usage_path(self.path))
 
+    def _require_day(self) -> None:
+        if self.per_day and (sent := self._usage().used_on_day_of(self.wall())) >= self.per_day:
+            raise RequestBudgetSpent(
+                f"{self.path.name}: all runs on this host have sent {sent:,} requests today (UTC), and a day may have "
+                f"{self.per_day:,}. {MORE_REQUESTS}"
+            )
+
     @contextmanager
     def _account(self) -> "Iterator[_Account]":
         """Give out what the processes share, under the lock, and write it back."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            portalocker.lock(descriptor, portalocker.LockFlags.EXCLUSIVE)
+        with self._locked() as descriptor:
             now = self.clock()
             booted_at = self.wall() - now
             account = _Account.unpacked(os.pread(descriptor, 1 << 20, 0), booted_at)
@@ -284,8 +307,20 @@ class RateLimiter:
             content = account.packed(booted_at)
             os.pwrite(descriptor, content, 0)
             os.ftruncate(descriptor, len(content))
-        finally:
-            os.close(descriptor)  # the lock goes with it, as it does when the process dies
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Hold the lock for a block, which may write the account's files: what they refuse is named."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                portalocker.lock(descriptor, portalocker.LockFlags.EXCLUSIVE)
+                yield descriptor
+            finally:
+                os.close(descriptor)  # the lock goes with it, as it does when the process dies
+        except (OSError, portalocker.LockException) as error:
+            raise unwritable(self.path, error) from error
 
 
 def usage_path(path: Path) -> Path:

@@ -4,6 +4,7 @@ Rows, days and quarantine come from the database, landings and failures from Dag
 the limiters' records of the last seven days. All instants are UTC.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -91,9 +92,10 @@ class Use:
         return max((use.used for use in self.minutes), default=0)
 
     @property
-    def allowed(self) -> float:
-        """How many the limit allowed in the last of these minutes."""
-        return self.minutes[-1].allowed if self.minutes else 0.0
+    def allowed(self) -> float | None:
+        """How many the limit allowed in the last of these minutes; None where there was no limit."""
+        last = self.minutes[-1].allowed if self.minutes else 0.0
+        return None if math.isinf(last) else last
 
     @property
     def wait_seconds(self) -> float:

@@ -3,7 +3,7 @@ import itertools
 import math
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,14 +11,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from connector_resources.errors import DestinationUnwritable, RequestBudgetSpent
 from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing, usage_path
 from connector_resources.http.rate_usage import MinuteOfUse, UsageLog
 from connector_resources.sandbox.limits import SlidingWindows
 from tests.http.fake_api import Clock
 
 
-def limiter(folder: Path, clock: Clock, limit: RateLimit) -> RateLimiter:
-    return RateLimiter(limit, folder / "permits", clock=clock, sleep=clock.sleep, wall=clock)
+def limiter(folder: Path, clock: Clock, limit: RateLimit, per_day: int = 0) -> RateLimiter:
+    return RateLimiter(limit, folder / "permits", clock=clock, sleep=clock.sleep, wall=clock, per_day=per_day)
 
 
 def permits(limiter: RateLimiter, clock: Clock, count: int) -> list[float]:
@@ -193,11 +194,70 @@ def test_a_demanded_wait_of_up_to_an_hour_is_not_clamped(tmp_path: Path, seconds
     assert one.acquire() == seconds
 
 
-def test_no_limit_waits_for_nothing_and_touches_no_file(tmp_path: Path) -> None:
-    clock = Clock()
+def test_no_limit_waits_for_nothing_and_is_counted_all_the_same(tmp_path: Path) -> None:
+    clock = Clock(now=120.0)
     one = limiter(tmp_path, clock, RateLimit(per_second=20, per_minute=300).scaled(0))
 
-    assert (permits(one, clock, 100), list(tmp_path.iterdir())) == ([clock.now] * 100, [])
+    assert permits(one, clock, 100) == [clock.now] * 100
+    one.refused(None)
+    one.block(5.0)
+    assert permits(one, clock, 1) == [clock.now]
+    assert UsageLog(usage_path(one.path)).read(clock.now) == [MinuteOfUse(2, math.inf, 101, 0.0, 1)]
+
+
+@pytest.mark.parametrize("limit", [RateLimit(), RateLimit(per_second=20, per_minute=300)], ids=["no limit", "a limit"])
+def test_a_day_gives_no_more_permits_than_it_may_to_all_together(tmp_path: Path, limit: RateLimit) -> None:
+    clock = Clock(now=10 * 86_400.0 - 3.0)
+    pair = [limiter(tmp_path, clock, limit, per_day=4) for _ in range(2)]
+    for _ in range(2):
+        for one in pair:
+            one.acquire()
+    for one in pair:
+        with pytest.raises(
+            RequestBudgetSpent, match=r"permits: .* sent 4 requests today .*a day may have 4\. Wait for"
+        ):
+            one.acquire()
+    limiter(tmp_path, clock, limit).acquire()
+    clock.now = 10 * 86_400.0
+    pair[0].acquire()
+
+    log = UsageLog(usage_path(pair[0].path))
+    assert [log.used_on_day_of(day * 86_400.0 + 5) for day in (8, 9, 10, 11)] == [0, 5, 1, 0]
+
+
+def test_a_day_is_counted_whatever_else_lies_in_the_ring(tmp_path: Path) -> None:
+    log = UsageLog(tmp_path / "usage")
+    for day in range(1, 10):
+        for minute in (0, 1, 700, 1_439):
+            log.add(day * 86_400 + minute * 60, 300, used=day)
+
+    assert [log.used_on_day_of(day * 86_400.0) // 4 for day in range(1, 11)] == [0, 0, 3, 4, 5, 6, 7, 8, 9, 0]
+
+
+NOT_TO_BE_WRITTEN = {
+    "a file in place of the folder": lambda folder: folder.write_text(""),
+    "a folder in place of the account": lambda folder: (folder / "permits").mkdir(parents=True),
+    "a folder in place of the record": lambda folder: (folder / "permits.usage").mkdir(parents=True),
+}
+
+
+@pytest.mark.parametrize("spoil", NOT_TO_BE_WRITTEN.values(), ids=NOT_TO_BE_WRITTEN)
+@pytest.mark.parametrize("limit", [RateLimit(), RateLimit(per_second=20)], ids=["no limit", "a limit"])
+def test_what_cannot_be_counted_is_not_sent_and_says_where_it_lies(
+    tmp_path: Path, limit: RateLimit, spoil: Callable[[Path], object]
+) -> None:
+    spoil(tmp_path / "limits")
+    one = limiter(tmp_path / "limits", Clock(), limit)
+    for act in (one.acquire, lambda: one.refused(None)):
+        with pytest.raises(DestinationUnwritable, match=rf"requests sent, {tmp_path}/limits.*, cannot be .*Make room"):
+            act()
+
+
+def test_a_full_disk_gives_no_permit_and_says_so(tmp_path: Path) -> None:
+    one = limiter(tmp_path, Clock(), RateLimit(per_second=20))
+    (tmp_path / "permits.usage").symlink_to("/dev/full")
+    with pytest.raises(DestinationUnwritable, match=r"permits.*, cannot be written \(No space left on device\)"):
+        one.acquire()
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,14 @@ def test_a_budget_shows_what_was_allowed_used_waited_for_and_refused(tmp_path: P
     assert metadata["last_hour"].count("\n") == 1 + 2
 
 
+def test_an_account_without_a_limit_has_its_requests_shown_all_the_same(tmp_path: Path) -> None:
+    limiter(tmp_path, "aha-0a1b.account", RateLimit()).acquire()
+    frame, metadata = shown(tmp_path)
+
+    assert (list(frame["used"]), list(frame["allowed"].isna())) == ([1], [True])
+    assert "| account | 1 | any number | 0.0 s | 0 |" in metadata["last_hour"]
+
+
 def test_a_budget_shows_for_how_long_its_account_is_blocked_and_slowed(tmp_path: Path) -> None:
     one = limiter(tmp_path, "aha-0a1b.account", RateLimit(per_minute=300))
     one.acquire()
