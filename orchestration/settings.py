@@ -19,6 +19,11 @@ Mode = Literal["sandbox", "live"]
 
 _LIVE_START = date(2026, 1, 1)
 _SANDBOX_DAYS = 90
+_SANDBOX_FROM = date(2000, 1, 1)
+_MOST_DAYS = 36_500
+_MOST_GB = 1e6
+_LEAST_MEMORY, _MOST_MEMORY = 16e6, 1e18
+"""In bytes: less is too little for the smallest load, and what DuckDB takes for a number ends a little later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,8 @@ class Settings:
         today = _date(environment, "SANDBOX_TODAY", datetime.now(UTC).date())
         if today > datetime.now(UTC).date():
             raise ConfigurationError(f"SANDBOX_TODAY is {today}; it may not lie in the future (UTC).")
+        if today < _SANDBOX_FROM:
+            raise ConfigurationError(f"SANDBOX_TODAY is {today}; set it to {_SANDBOX_FROM} or a later day.")
         default_start = today - timedelta(days=_SANDBOX_DAYS) if mode == "sandbox" else _LIVE_START
         start = _date(environment, "PARTITIONS_START", default_start)
         if start >= datetime.now(UTC).date():
@@ -105,7 +112,7 @@ class Settings:
         names = (name.strip() for name in environment.get("ENABLED_STREAMS", "").split(","))
         return cls(
             mode=cast(Mode, mode),
-            data_folder=Path(environment.get("DATA_FOLDER") or "data"),
+            data_folder=_folder(environment, "DATA_FOLDER", "data"),
             start=start,
             enabled=frozenset(name for name in names if name),
             sandbox_url=environment.get("SANDBOX_URL", ""),
@@ -114,12 +121,12 @@ class Settings:
             sandbox_seed=_whole(environment, "SANDBOX_SEED", 1),
             sandbox_today=today,
             memory_limit=_memory(environment, "DUCKDB_MEMORY_LIMIT", MEMORY_LIMIT),
-            keep_spools_days=_number(environment, "KEEP_SPOOLS_DAYS", 7.0),
-            keep_spools_bytes=round(_number(environment, "KEEP_SPOOLS_GB", 2.0) * 1e9),
+            keep_spools_days=_number(environment, "KEEP_SPOOLS_DAYS", 7.0, most=_MOST_DAYS),
+            keep_spools_bytes=round(_number(environment, "KEEP_SPOOLS_GB", 2.0, most=_MOST_GB) * 1e9),
             automatic_runs=_switch(environment, "AUTOMATIC_RUNS"),
             tick=DailyTick(_time(environment, "SCHEDULE_TIME", DailyTick().time), _zone(environment)),
-            lookback_days=_whole(environment, "SCHEDULE_LOOKBACK_DAYS", 0),
-            catch_up_days=_whole(environment, "CATCH_UP_DAYS", 14),
+            lookback_days=_whole(environment, "SCHEDULE_LOOKBACK_DAYS", 0, most=_MOST_DAYS),
+            catch_up_days=_whole(environment, "CATCH_UP_DAYS", 14, most=_MOST_DAYS),
             catch_up_requests_per_day=_whole(environment, "CATCH_UP_REQUESTS_PER_DAY", 5_000),
             failure_webhook_url=_address(environment, "FAILURE_WEBHOOK_URL"),
             webserver_url=_address(environment, "DAGSTER_WEBSERVER_URL").rstrip("/"),
@@ -173,7 +180,15 @@ def _address(environment: Mapping[str, str], variable: str) -> str:
     return text
 
 
-def _number(environment: Mapping[str, str], variable: str, default: float) -> float:
+def _folder(environment: Mapping[str, str], variable: str, default: str) -> Path:
+    path = Path(environment.get(variable) or default)
+    lowest = next((each for each in (path, *path.parents) if each.exists()), path)
+    if lowest.exists() and not lowest.is_dir():
+        raise ConfigurationError(f"{variable} is {str(path)!r}, and {lowest} is no folder; set it to one.")
+    return path
+
+
+def _number(environment: Mapping[str, str], variable: str, default: float, *, most: float = math.inf) -> float:
     text = environment.get(variable)
     if not text:
         return default
@@ -183,6 +198,8 @@ def _number(environment: Mapping[str, str], variable: str, default: float) -> fl
         raise ConfigurationError(f"{variable} is {text!r}; set it to a number.") from error
     if not math.isfinite(value) or value < 0:
         raise ConfigurationError(f"{variable} is {text!r}; set it to a finite number that is not negative.")
+    if value > most:
+        raise ConfigurationError(f"{variable} is {text!r}; set it to {most:,.0f} at most.")
     return value
 
 
@@ -190,12 +207,17 @@ def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
     text = (environment.get(variable) or default).strip()
     # Not a percentage, which DuckDB documents and refuses; and it takes less than nothing for no limit.
     size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)", text, re.ASCII | re.IGNORECASE)
-    if size is None or not float(size[1]):
+    if size is None or not _LEAST_MEMORY <= float(size[1]) * _unit(size[2]) <= _MOST_MEMORY:
         raise ConfigurationError(
             f"{variable} is {text!r}; set it to a number and a unit (KB, MB, GB, TB, KiB, MiB, GiB or TiB), such as "
-            f"{MEMORY_LIMIT}."
+            f"{MEMORY_LIMIT}, and to 16MB at least."
         )
     return text
+
+
+def _unit(name: str) -> float:
+    """Return how many bytes a unit such as MB or MiB has."""
+    return float((1024 if "i" in name.lower() else 1000) ** ("KMGT".index(name[0].upper()) + 1))
 
 
 def _owners(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -209,8 +231,8 @@ def _owners(environment: Mapping[str, str]) -> tuple[str, ...]:
     return owners
 
 
-def _whole(environment: Mapping[str, str], variable: str, default: int) -> int:
-    value = _number(environment, variable, default)
+def _whole(environment: Mapping[str, str], variable: str, default: int, *, most: float = math.inf) -> int:
+    value = _number(environment, variable, default, most=most)
     if value != int(value):
         raise ConfigurationError(f"{variable} is {environment[variable]!r}; set it to a whole number.")
     return int(value)

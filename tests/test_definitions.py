@@ -367,6 +367,17 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
         ("DAILY_REQUEST_BUDGET", "1.5", "DAILY_REQUEST_BUDGET is '1.5'; set it to a whole number."),
         ("ASSET_OWNERS", "crm", "ASSET_OWNERS names 'crm'; an owner is an e-mail address or a team, such as team:crm."),
         ("KEEP_SPOOLS_GB", "2GB", "KEEP_SPOOLS_GB is '2GB'; set it to a number."),
+        ("KEEP_SPOOLS_GB", "1e300", "KEEP_SPOOLS_GB is '1e300'; set it to 1,000,000 at most."),
+        ("KEEP_SPOOLS_DAYS", "1e300", "KEEP_SPOOLS_DAYS is '1e300'; set it to 36,500 at most."),
+        ("CATCH_UP_DAYS", "1000000", "CATCH_UP_DAYS is '1000000'; set it to 36,500 at most."),
+        ("SCHEDULE_LOOKBACK_DAYS", "1000000", "SCHEDULE_LOOKBACK_DAYS is '1000000'; set it to 36,500 at most."),
+        ("SANDBOX_TODAY", "0001-02-01", "SANDBOX_TODAY is 0001-02-01; set it to 2000-01-01 or a later day."),
+        ("DATA_FOLDER", __file__, f"DATA_FOLDER is {__file__!r}, and {__file__} is no folder; set it to one."),
+        (
+            "DATA_FOLDER",
+            f"{__file__}/below",
+            f"DATA_FOLDER is '{__file__}/below', and {__file__} is no folder; set it to one.",
+        ),
         ("AUTOMATIC_RUNS", "yes", "AUTOMATIC_RUNS is 'yes'; set it to on or off."),
         ("SCHEDULE_TIME", "24:00", "SCHEDULE_TIME is '24:00'; set it to a time of the day as HH:MM."),
         ("SCHEDULE_TIME", "1:30", "SCHEDULE_TIME is '1:30'; set it to a time of the day as HH:MM."),
@@ -393,10 +404,13 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
                 value,
                 (
                     f"DUCKDB_MEMORY_LIMIT is {value!r}; set it to a number and a unit (KB, MB, GB, TB, KiB, MiB, GiB "
-                    "or TiB), such as 192MB."
+                    "or TiB), such as 192MB, and to 16MB at least."
                 ),
             )
-            for value in ("lots", "192", "GB", "-1GB", "0MB", "80%", "1PB", "1GB more")
+            for value in (
+                *("lots", "192", "GB", "-1GB", "0MB", "80%", "1PB", "1GB more"),
+                *("1KB", "15.9MB", "15MiB", "99999999999999999999TB"),
+            )
         ),
     ],
 )
