@@ -47,6 +47,8 @@ _SETTLED = ("committed", "refused")
 _SYNC_EVERY_SECONDS = 1.0
 _RESUME_WITHIN_SECONDS = 6 * 3600.0
 """An interrupted reading older than this starts over: its first pages would be older than its last by that much."""
+_CLOCK_SET_BACK_SECONDS = 24 * 3600.0
+"""A reading that seems to have begun later than that from now has a damaged manifest."""
 _PAUSED_SECONDS = 48 * 3600.0
 """So long after its last pause one is gone on with all the same: from any hour of a day to any of the next."""
 
@@ -106,11 +108,12 @@ class _Manifest(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, folder: Path) -> Self | None:
-        """Return the manifest of a spool's folder; None where there is none that can be read."""
+        """Return the manifest of a spool's folder; None where there is none that can be read, or believed."""
         try:
-            return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=cls)
+            manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=cls)
         except (OSError, msgspec.MsgspecError):
             return None
+        return manifest if 0 <= manifest.started_at <= time.time() + _CLOCK_SET_BACK_SECONDS else None
 
 
 class PageMark(msgspec.Struct, frozen=True):
@@ -243,7 +246,7 @@ class Spool:
     @property
     def landed_by(self) -> tuple[str, ...]:
         """The runs that set out to land this spool, in order; the first is the one that read its end."""
-        return _landed_by(self.folder)
+        return _landed_by(self.folder) or ()
 
     def note_landing(self, run_id: str) -> None:
         """Note, before anything is committed, that `run_id` is about to land this spool.
@@ -408,9 +411,9 @@ def on_disk(folder: Path, key: SpoolKey, not_before: Callable[[Collection[str]],
     return OnDisk()
 
 
-State = Literal["committed", "refused", "complete", "unfinished"]
+State = Literal["committed", "refused", "complete", "unfinished", "damaged"]
 """committed: landed · refused: complete, and the destination did not take it · complete: the next run lands it ·
-unfinished: the next run goes on with it."""
+unfinished: the next run goes on with it · damaged: what it is cannot be read, so it is never landed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,10 +470,15 @@ class Kept:
 
 
 def kept(folder: Path) -> list[Kept]:
-    """Return the extractions below `folder`, newest first; what cannot be read is left out."""
+    """Return the extractions below `folder`, newest first; of one that is damaged, what its folder's name says."""
     found: list[Kept] = []
     for candidate in folder.glob("*.*.*.*"):
-        if candidate.name.startswith(_REMOVED) or (manifest := _Manifest.of(candidate)) is None:
+        if candidate.name.startswith(_REMOVED) or not candidate.is_dir():
+            continue
+        manifest = _Manifest.of(candidate)
+        landed_by = _landed_by(candidate)
+        if manifest is None or landed_by is None:
+            found.append(_damaged(candidate))
             continue
         marks = _marks_noted(candidate)
         state: State = "complete" if manifest.has_all(marks) else "unfinished"
@@ -488,10 +496,21 @@ def kept(folder: Path) -> list[Kept]:
                 len(marks),
                 sum(mark.received for mark in marks),
                 marks[-1].end if marks else 0,
-                _landed_by(candidate),
+                landed_by,
             )
         )
     return sorted(found, key=lambda each: each.started_at, reverse=True)
+
+
+def _damaged(folder: Path) -> Kept:
+    source, stream, *_ = folder.name.split(".")
+    try:
+        files = [file.stat() for file in folder.iterdir()]
+        started_at = folder.stat().st_mtime
+    except OSError:  # removed by another process, a moment ago
+        files, started_at = [], 0.0
+    size_bytes = sum(file.st_size for file in files)
+    return Kept(folder, SpoolKey("", source, stream, "", ""), (), "damaged", started_at, 0, 0, size_bytes, ())
 
 
 def _partitions_of(key: SpoolKey) -> tuple[str, ...]:
@@ -660,7 +679,7 @@ def _outdated(
         return Reason.UNREADABLE
     if _is_too_old(folder, manifest.started_at):
         return Reason.TOO_OLD
-    return Reason.LANDED_SINCE if manifest.started_at < not_before(_landed_by(folder)) else None
+    return Reason.LANDED_SINCE if manifest.started_at < not_before(_landed_by(folder) or ()) else None
 
 
 def _is_too_old(folder: Path, started_at: float) -> bool:
@@ -713,11 +732,14 @@ def _marks_noted(folder: Path) -> list[PageMark]:
     return marks
 
 
-def _landed_by(folder: Path) -> tuple[str, ...]:
+def _landed_by(folder: Path) -> tuple[str, ...] | None:
+    """Return the runs that are noted in a folder; None where that cannot be read."""
     try:
-        return tuple((folder / "landed_by").read_text().split())
+        return tuple((folder / "landed_by").read_text("utf-8").split())
     except FileNotFoundError:
         return ()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _is_any(folder: Path, states: Collection[str]) -> bool:

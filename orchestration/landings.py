@@ -55,7 +55,7 @@ def replayable(
     there = [
         each
         for each in kept(spools)
-        if (each.key.source, each.key.stream) == (source, stream.name) and each.state != "unfinished"
+        if (each.key.source, each.key.stream) == (source, stream.name) and each.state not in ("unfinished", "damaged")
     ]
     found = [each for each in there if each.covers(partitions) and account in (None, each.key.account)]
     if not found:

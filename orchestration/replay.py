@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dotenv import load_dotenv
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(_ROOT)
     os.environ.setdefault("DAGSTER_HOME", str(_ROOT))
     load_dotenv(_ROOT / ".env")
-    from orchestration.definitions import defs, settings, sources
+    from orchestration.definitions import defs, partitions, settings, sources
 
     streams = {f"{source.name}/{stream.name}" for source in sources for stream in source.streams}
     if unknown := sorted(set(asked.assets) - streams):
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not asked.assets:
         parser.error("name a stream, such as aha/features, or --list.")
+    if wrong := _unknown_day(asked, partitions.get_partition_keys()):
+        parser.error(wrong)
     return _replayed(defs, asked)
 
 
@@ -88,12 +91,35 @@ def _lines(context: dg.InitLoggerContext) -> logging.Logger:
     return logger
 
 
+class _Once(argparse.Action):
+    """Keeps a value that may be given once: of two, nobody knows which was meant."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Keep the value; ends the command where there is one."""
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option} is there twice; days that follow one another are --partition-range DAY...DAY.")
+        setattr(namespace, self.dest, values)
+
+
+def _unknown_day(asked: argparse.Namespace, days: Sequence[str]) -> str | None:
+    """Return what is wrong with the days that are asked for; None where they are partitions, in order."""
+    first, dots, last = (asked.partition_range or asked.partition or "").partition("...")
+    for day in filter(None, (first, last)):
+        if day not in days:
+            return f"{day} is no partition; they are days from {days[0]} to {days[-1]} (UTC), such as {days[-1]}."
+    return f"{first}...{last} ends before it begins." if dots and first > last else None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m orchestration.replay", description=__doc__.splitlines()[0])
     parser.add_argument("assets", nargs="*", metavar="source/stream", help="what to land again, such as aha/features")
     days = parser.add_mutually_exclusive_group()
-    days.add_argument("--partition", metavar="DAY", help="a day, for streams that land by day")
-    days.add_argument("--partition-range", metavar="DAY...DAY", type=_range, help="days, the first and the last")
+    days.add_argument("--partition", metavar="DAY", action=_Once, help="a day, for streams that land by day")
+    days.add_argument(
+        "--partition-range", metavar="DAY...DAY", action=_Once, type=_range, help="days, the first and the last"
+    )
     parser.add_argument("--confirm-shrink", action="store_true", help="land a snapshot with far fewer rows than before")
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--list", action="store_true", help="show what is on disk, and replay nothing")
@@ -121,11 +147,11 @@ def _table(found: Sequence[Kept]) -> Table:
             _asset(each),
             each.shown_partitions,
             f"{each.read_at:%Y-%m-%d %H:%M:%S}",
-            f"{each.pages:,}",
-            f"{each.records:,}",
+            "–" if each.state == "damaged" else f"{each.pages:,}",
+            "–" if each.state == "damaged" else f"{each.records:,}",
             f"{each.size_bytes / 1e6:,.1f}",
             each.state,
-            style="dim" if each.state == "unfinished" else "",
+            style={"unfinished": "dim", "damaged": "red"}.get(each.state, ""),
         )
     return table
 

@@ -707,3 +707,38 @@ def test_what_the_server_counts_is_the_sum_of_its_lists_where_all_of_them_are_kn
     spooled(tmp_path, THINGS, pages).close()
 
     assert opened(tmp_path, KEY).counted == counted
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("landed_by", b"\xff\xfe"),
+        ("manifest.json", b"{"),
+        ("manifest.json", b"1e20"),
+        ("manifest.json", b"4000000000"),
+        ("manifest.json", b"-1"),
+    ],
+)
+def test_a_damaged_spool_is_listed_as_such_and_hides_no_other(tmp_path: Path, file: str, content: bytes) -> None:
+    damaged, sound = refused(tmp_path), begun(tmp_path, KEY, is_whole=True)
+    if content.lstrip(b"-")[:1].isdigit():  # as the time of the reading
+        manifest = json.loads((damaged.folder / file).read_bytes())
+        content = json.dumps({**manifest, "started_at": float(content)}).encode()
+    (damaged.folder / file).write_bytes(content)
+    for spool in (damaged, sound):
+        spool.close()
+
+    found = {each.folder: each for each in kept(tmp_path)}
+    assert {folder: each.state for folder, each in found.items()} == {
+        damaged.folder: "damaged",
+        sound.folder: "complete",
+    }
+    assert (found[damaged.folder].key.source, found[damaged.folder].key.stream) == ("source", "things")
+    assert abs(found[damaged.folder].started_at - time.time()) < 3_600
+
+
+def test_a_spool_whose_runs_cannot_be_read_is_gone_on_with(tmp_path: Path) -> None:
+    spool = begun(tmp_path, KEY, is_whole=True)
+    (spool.folder / "landed_by").write_bytes(b"\xff\xfe")
+    spool.close()
+    assert opened(tmp_path, KEY).is_complete

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 import requests
 
+import orchestration.replay
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.sources.drift import Drift
 from connector_resources.spool import kept
@@ -294,6 +295,7 @@ class Commands:
     listed: "subprocess.CompletedProcess[str]"
     landed: "subprocess.CompletedProcess[str]"
     impossible: "subprocess.CompletedProcess[str]"
+    wrong: "subprocess.CompletedProcess[str]"
     removed: "subprocess.CompletedProcess[str]"
     folder: Path
 
@@ -330,8 +332,11 @@ def commands(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Comm
     read = run(*materialize, "drift/conversations,drift/messages", *days, url=sandbox_url)
     two = ("drift/conversations", "drift/messages", "--partition", DAYS[-1])
     with ThreadPoolExecutor(2) as pool:
-        listed, landed, impossible = pool.map(lambda told: run(program, *told), [("--list",), two, ("drift/users",)])
-    return Commands(read, listed, landed, impossible, run(program, "--remove"), folder)
+        listed, landed, impossible, wrong = pool.map(
+            lambda told: run(program, *told),
+            [("--list",), two, ("drift/users",), ("drift/conversations", "--partition", "2099-01-01")],
+        )
+    return Commands(read, listed, landed, impossible, wrong, run(program, "--remove"), folder)
 
 
 def test_a_command_replays_a_day_of_several_streams(commands: Commands) -> None:
@@ -352,6 +357,38 @@ def test_a_command_that_finds_nothing_to_replay_fails_and_says_what_to_do(comman
         "drift/users failed: drift.users all: no extraction that can be replayed is on disk"
         in commands.impossible.stderr
     )
+
+
+def test_a_day_that_is_no_partition_is_refused_in_one_line(commands: Commands) -> None:
+    days = f"they are days from {DAYS[0]} to {DAYS[-1]} (UTC), such as {DAYS[-1]}."
+    assert commands.wrong.returncode == 2
+    assert commands.wrong.stderr.splitlines()[-1].endswith(f"error: 2099-01-01 is no partition; {days}")
+    assert "Traceback" not in commands.wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        (("--partition", DAYS[0]), None),
+        (("--partition", "xx"), "xx is no partition; they are days from "),
+        (("--partition-range", f"{DAYS[0]}...{DAYS[2]}"), None),
+        (("--partition-range", f"{DAYS[0]}...2099-01-01"), "2099-01-01 is no partition"),
+        (("--partition-range", f"{DAYS[2]}...{DAYS[0]}"), f"{DAYS[2]}...{DAYS[0]} ends before it begins."),
+        ((), None),
+    ],
+)
+def test_days_are_looked_up_before_anything_is_done(told: Sequence[str], complaint: str | None) -> None:
+    found = orchestration.replay._unknown_day(orchestration.replay._parser().parse_args(["a/b", *told]), DAYS)
+    assert found is None if complaint is None else (found or "").startswith(complaint)
+
+
+@pytest.mark.parametrize("option", ["--partition", "--partition-range"])
+def test_an_option_that_is_there_twice_is_refused(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    days = "2026-03-01...2026-03-02" if option.endswith("range") else "2026-03-01"
+    with pytest.raises(SystemExit) as ended:
+        orchestration.replay._parser().parse_args(["a/b", option, days, option, days])
+    assert ended.value.code == 2
+    assert f"error: {option} is there twice; days that follow one another" in capsys.readouterr().err
 
 
 def test_what_is_on_disk_can_be_listed_and_removed(commands: Commands) -> None:
