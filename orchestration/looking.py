@@ -37,12 +37,21 @@ def sample(source: Source, stream: Stream, slice: Slice, most: int) -> dict[str,
         records += islice(page.records, most - len(records))
         if len(records) >= most:
             break
-    decoded = [msgspec.json.decode(record) for record in records]
+    decoded = [_decoded(record) for record in records]
     names = list(dict.fromkeys(name for record in decoded for name in record))
     seen: dict[str, Any] = {"records_seen": len(records), "pages_read": pages}
     if records:
         seen |= {"records": dg.MetadataValue.md(markdown.table(decoded, names)), "first_record": decoded[0]}
     return seen
+
+
+def _decoded(record: bytes) -> Mapping[str, Any]:
+    """Return the fields of a record; one that cannot be decoded, as it came and with the reason."""
+    try:
+        decoded = msgspec.json.decode(record)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return {"_unreadable": str(error), "_record": bytes(record).decode(errors="backslashreplace")}
+    return decoded if isinstance(decoded, dict) else {"_record": decoded}
 
 
 def _shown(request: Request) -> str:

@@ -1,5 +1,6 @@
 """What a run may be told in the launchpad, and that it does just that."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -7,10 +8,14 @@ import pytest
 import requests
 
 from connector_resources.errors import ConfigurationError, RateLimited
+from connector_resources.resource import Source
 from connector_resources.sources.drift import Drift
 from connector_resources.spool import Spool
+from connector_resources.streams import Page, Slice, Stream
 from orchestration.connection import Connection
+from orchestration.looking import sample
 from orchestration.run_config import StreamConfig
+from tests.landing import page, snapshot
 from tests.orchestration.conftest import DAYS, Fail, Project, failures, materialized
 from tests.orchestration.test_read_plan import logged
 
@@ -166,3 +171,27 @@ def test_a_real_secret_never_replaces_a_masked_one_in_the_sandbox(monkeypatch: p
     source = Connection(mode="sandbox", sandbox_url="http://127.0.0.1:9").connected(Drift(**MASKED))
     assert isinstance(source, Drift)
     assert (source.access_token, source.refresh_token) == ("sandbox-access-token", "")
+
+
+class Odd(Source):
+    """A source of records that are hard to read."""
+
+    name = "odd"
+    streams = (snapshot(id="string"),)
+    view: str = ""
+
+    def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
+        yield page(*ODD)
+
+
+ODD = (b'{"id": "1"}', b'{"id": "\\ud800"}', b'{"id": 1e999}', b"5", b'{"id": "\xff"}')
+
+
+def test_a_look_shows_records_that_cannot_be_decoded_as_they_came() -> None:
+    seen = sample(Odd(), Odd.streams[0], Slice(), 10)
+    assert seen["records_seen"] == 5
+    shown = seen["records"].value
+    for part in ("\\ud800", "1e999", "\\xff", "_unreadable"):
+        assert part in shown
+    again = sample(Odd(), Odd.streams[0], Slice(), 1)
+    assert again["first_record"] == {"id": "1"}
