@@ -54,6 +54,7 @@ from connector_resources.destinations.duckdb_tables import (
     write_state,
 )
 from connector_resources.errors import (
+    ConfigurationError,
     DestinationBusy,
     DestinationUnwritable,
     IncompleteRead,
@@ -156,15 +157,21 @@ class DuckDB:
                     shutil.rmtree(stale, ignore_errors=True)
         # Each its own folder, made only when memory runs out: in a common one, processes overwrite each other's files.
         folder = self.temporary_folder / f"spill-{uuid.uuid4().hex}"
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": self.memory_limit,
-                "temp_directory": str(folder),
-                "threads": _THREADS,
-                "python_enable_replacements": False,  # a table that is missing is no Python variable of its name
-            },
-        )
+        try:
+            connection = duckdb.connect(
+                ":memory:",
+                config={
+                    "memory_limit": self.memory_limit,
+                    "temp_directory": str(folder),
+                    "threads": _THREADS,
+                    "python_enable_replacements": False,  # a table that is missing is no Python variable of its name
+                },
+            )
+        except duckdb.Error as error:
+            raise ConfigurationError(
+                f"DuckDB cannot be started with a memory limit of {self.memory_limit} ({str(error).splitlines()[0]}). "
+                f"Set DUCKDB_MEMORY_LIMIT to another one, such as {MEMORY_LIMIT}."
+            ) from error
         try:
             for name, value in CONNECTION_SETTINGS.items():
                 connection.execute(f"SET {name} = {literal(value)}")
@@ -269,6 +276,17 @@ class DuckDB:
             ) from error
         except (duckdb.OperationalError, duckdb.FatalException, OSError) as error:
             raise self._unwritable(error) from error
+
+    @contextlib.contextmanager
+    def _state_read(self) -> Iterator[None]:
+        """Raise SchemaConflict where a block finds another program's table in place of the state."""
+        try:
+            yield
+        except duckdb.BinderException as error:
+            raise SchemaConflict(
+                f"{self.path}: its table _state is not the one of this project ({str(error).splitlines()[0]}). Set "
+                "DATA_FOLDER to a folder without another program's database, or rename that table; nothing was changed."
+            ) from error
 
     # -- landing streams ---------------------------------------------------------------------------------------------
 
@@ -390,14 +408,14 @@ class DuckDB:
         """Return the partitions of a table that have ever been landed, empty ones included, in order."""
         if not self.path.exists():
             return []
-        with self._workbench() as connection, self._attached(connection, read_only=True):
+        with self._state_read(), self._workbench() as connection, self._attached(connection, read_only=True):
             return sorted(landed_keys(connection, source, name))
 
     def landed_at(self, source: str, name: str, partitions: Sequence[str]) -> dt.datetime | None:
         """Return when any of these partitions was last landed; None for never."""
         if not self.path.exists():
             return None
-        with self._workbench() as connection, self._attached(connection, read_only=True):
+        with self._state_read(), self._workbench() as connection, self._attached(connection, read_only=True):
             if not columns_of(connection, "main", "_state"):
                 return None
             row = connection.execute(
@@ -429,7 +447,8 @@ class DuckDB:
     def _require_landed(
         self, connection: duckdb.DuckDBPyConnection, source: str, name: str, partitions: Sequence[str] | None
     ) -> None:
-        landed = landed_keys(connection, source, name)
+        with self._state_read():
+            landed = landed_keys(connection, source, name)
         missing = [key for key in (partitions or ()) if key not in landed]
         if not landed or missing:
             what = f"partition {missing[0]} has not" if missing else "nothing has"

@@ -21,6 +21,7 @@ import pytest
 
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.errors import (
+    ConfigurationError,
     ConnectorError,
     DestinationBusy,
     DestinationUnwritable,
@@ -650,3 +651,24 @@ def test_a_failed_frame_leaves_the_table_as_it_was(store: DuckDB) -> None:
         store.write_frame("frames", "f", first.assign(n=pd.Series([datetime(2026, 3, 1, tzinfo=UTC)])), **write)
     assert str(told.value).startswith("frames.f 2026-03-01: column 'n' is stored as BIGINT and declared as TIMESTAMP ")
     assert (store.query("SELECT * FROM frames.f"), store.query("SELECT * FROM _state")) == before
+
+
+def test_a_state_that_is_another_programs_is_named_and_left_alone(store: DuckDB) -> None:
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("CREATE TABLE _state AS SELECT 1 AS version")
+    for look in (
+        lambda: store.landed_at("source", "things", ["all"]),
+        lambda: store.landed_partitions("source", "things"),
+        lambda: store.read_frame("source", "things"),
+    ):
+        with pytest.raises(SchemaConflict, match=r"its table _state is not the one of this project .*DATA_FOLDER"):
+            look()
+    assert store.query("FROM _state") == [(1,)]
+
+
+@pytest.mark.parametrize("limit", ["99999999999999999999TB", "much"])
+def test_a_memory_limit_that_duckdb_does_not_take_is_named(store: DuckDB, limit: str) -> None:
+    wrong = replace(store, memory_limit=limit)
+    with pytest.raises(ConfigurationError, match=f"limit of {limit} .*Set DUCKDB_MEMORY_LIMIT"), wrong._workbench():
+        pass
