@@ -73,6 +73,7 @@ def land_version(folder: Path, version: str, run_id: str, spools: Path | None = 
     """Land a version whose extraction lies below `spools`; one process at a time can, for it holds the spool."""
     spool = open_spool(spools or folder / "spools", spool_key(version))
     assert spool.is_complete
+    spool.started_at = 0.0  # as if all had been read at once: none is too old to be landed over another
     try:
         its = OLD_DAY if version == "old" else TWO_DAYS
         return store_in(folder, **settings).land(
