@@ -329,7 +329,12 @@ class HttpSource(Source):
         """Yield the pages of `stream` in `slice`, in the order the API gives them; see `Source.read`."""
         if not isinstance(stream, HttpStream):
             raise UnknownStream(f"{self.name}.{stream.name} is not read over HTTP.")
-        return read_pages(self, stream, slice, token)
+        return self._read(stream, slice, token)
+
+    def _read(self, stream: HttpStream, slice: Slice, token: str | None) -> Iterator[Page]:
+        # What an answer or a page is refused for may show something of it.
+        with self.client.hiding():
+            yield from read_pages(self, stream, slice, token)
 
     def first_request(self, stream: HttpStream, slice: Slice, parent: ParentRow | None) -> Request:
         """Return the first request under a parent: path filled in, window and page size as parameters."""

@@ -9,7 +9,7 @@ import base64
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from connector_resources.errors import (
     RequestError,
     RequestRejected,
 )
-from connector_resources.http.messages import shown_keys
+from connector_resources.http.messages import hidden, shown_keys
 from connector_resources.http.token_store import Attempt, Tokens, TokenStore, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,10 @@ class Authenticator(Protocol):
         """Replace a credential that was refused; `used` is the signature refused. Returns whether it changed."""
         ...
 
+    def secrets(self) -> Collection[str]:
+        """Return all that must not be shown, wherever a server may echo it."""
+        ...
+
 
 class _Fixed:
     """A credential that stays what it is: refusing it is final."""
@@ -69,6 +73,10 @@ class NoAuthentication(_Fixed):
         """Return nothing to add."""
         return Signature()
 
+    def secrets(self) -> Collection[str]:
+        """Return nothing: there is none."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class BearerToken(_Fixed):
@@ -79,6 +87,10 @@ class BearerToken(_Fixed):
     def sign(self) -> Signature:
         """Return the header."""
         return Signature({"Authorization": f"Bearer {self.token}"})
+
+    def secrets(self) -> Collection[str]:
+        """Return the token."""
+        return (self.token,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,10 @@ class ApiKeyHeader(_Fixed):
         """Return the header."""
         return Signature({self.header: self.key})
 
+    def secrets(self) -> Collection[str]:
+        """Return the key."""
+        return (self.key,)
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyQuery(_Fixed):
@@ -104,6 +120,10 @@ class ApiKeyQuery(_Fixed):
         """Return the parameter."""
         return Signature(params={self.parameter: self.key})
 
+    def secrets(self) -> Collection[str]:
+        """Return the key."""
+        return (self.key,)
+
 
 @dataclass(frozen=True, slots=True)
 class BasicAuthentication(_Fixed):
@@ -114,8 +134,15 @@ class BasicAuthentication(_Fixed):
 
     def sign(self) -> Signature:
         """Return the header."""
-        pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        return Signature({"Authorization": f"Basic {pair}"})
+        return Signature({"Authorization": f"Basic {self._pair}"})
+
+    def secrets(self) -> Collection[str]:
+        """Return both parts, because some vendors take a key in the place of the user, and the pair as it is sent."""
+        return (self.user, self.password, self._pair)
+
+    @property
+    def _pair(self) -> str:
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 TokenEndpoint = Callable[[Mapping[str, str]], bytes]
@@ -130,7 +157,7 @@ _USUAL_LIFE_SECONDS = 3600.0
 _LONGEST_LIFE_SECONDS = 86_400.0
 
 
-def _tokens(body: bytes, asked_at: float, refresh_token: str | None) -> Tokens:
+def _tokens(body: bytes, asked_at: float, refresh_token: str | None, secrets: Collection[str]) -> Tokens:
     """Read a token answer in snake_case or camelCase; `asked_at` is when its life began at the earliest.
 
     `expires_in` is in seconds by RFC 6749; some vendors send milliseconds, so more than a day is read as those. A
@@ -142,7 +169,8 @@ def _tokens(body: bytes, asked_at: float, refresh_token: str | None) -> Tokens:
         raise MalformedPage(f"The token endpoint's answer is not a JSON object ({len(body):,} bytes).") from None
     access = answer.get("access_token") or answer.get("accessToken")
     if not access:
-        raise RequestRejected(f"The token endpoint answered without an access token (keys: {shown_keys(answer)}).")
+        keys = hidden(shown_keys(answer), secrets)
+        raise RequestRejected(f"The token endpoint answered without an access token (keys: {keys}).")
     life = _life_seconds(answer.get("expires_in") or answer.get("expiresIn"))
     newest = answer.get("refresh_token") or answer.get("refreshToken")
     return Tokens(str(access), refresh_token if newest is None else str(newest), asked_at + 0.9 * life, asked_at + life)
@@ -180,6 +208,10 @@ class OAuth2ClientCredentials:
         self._fetch()
         return True
 
+    def secrets(self) -> Collection[str]:
+        """Return the client's secret and the token."""
+        return (self.client_secret, *(() if self._current is None else (self._current.access,)))
+
     def _fetch(self) -> None:
         form = {
             "grant_type": "client_credentials",
@@ -187,7 +219,7 @@ class OAuth2ClientCredentials:
             "client_secret": self.client_secret,
         }
         asked_at = self.clock()
-        self._current = _tokens(self.endpoint(form), asked_at, None)
+        self._current = _tokens(self.endpoint(form), asked_at, None, self.secrets())
 
 
 def _bearer(tokens: Tokens) -> Signature:
@@ -257,6 +289,15 @@ class OAuth2Refresh:
         """Refresh a token the API refused, unless another process has done so meanwhile."""
         self._renewed(refused=used)
         return True
+
+    def secrets(self) -> Collection[str]:
+        """Return the client's secret and all tokens that are known."""
+        try:
+            tokens = self._known()
+        except ConnectorError:  # the store cannot be read, which whoever signs is told
+            tokens = None
+        known = () if tokens is None else (tokens.access, tokens.refresh, tokens.previous)
+        return tuple(filter(None, (self.client_secret, self.refresh_token, *known)))
 
     def _renewed(self, refused: Signature | None) -> Tokens:
         files = self._files()
@@ -339,7 +380,7 @@ class OAuth2Refresh:
         return None
 
     def _read(self, answer: bytes, asked_at: float, refresh_token: str) -> Tokens:
-        tokens = _tokens(answer, asked_at, refresh_token)
+        tokens = _tokens(answer, asked_at, refresh_token, self.secrets())
         is_known_anyway = refresh_token in (tokens.refresh, self.refresh_token)
         return replace(tokens, previous=None if is_known_anyway else refresh_token)
 

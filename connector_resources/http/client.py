@@ -6,16 +6,17 @@ never the query, a header or the body.
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 
-from connector_resources.errors import ConfigurationError, RateLimited, RequestRejected
+from connector_resources.errors import ConfigurationError, ConnectorError, RateLimited, RequestRejected
 from connector_resources.http.authenticators import Authenticator, Signature
-from connector_resources.http.messages import Request, Response
+from connector_resources.http.messages import Request, Response, hidden
 from connector_resources.http.rate_limit import RateLimiter
 from connector_resources.http.retry import RetryPolicy, TryAgain, budget_told, demanded_wait, exhausted_wait
 from connector_resources.http.session import Session
@@ -85,6 +86,19 @@ class Client:
         that cannot be put on the wire.
         """
         where = f"{self.name}: {request.method} {request.path}"
+        with self.hiding():
+            return self._sent(where, request, limiters)
+
+    @contextmanager
+    def hiding(self) -> Iterator[None]:
+        """Take every secret that a server may have echoed out of the message of an error that leaves the block."""
+        try:
+            yield
+        except ConnectorError as error:
+            error.args = tuple(hidden(str(part), self.authenticator.secrets()) for part in error.args)
+            raise
+
+    def _sent(self, where: str, request: Request, limiters: Sequence[RateLimiter]) -> Response:
         is_renewed = False
         for attempt in self.retry.retrying(self._wait, self.clock):
             with attempt:

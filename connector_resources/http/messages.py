@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -88,13 +89,25 @@ def _decoded(node: Any, path: str) -> Any:
         raise MalformedPage(f"'{path}' of the envelope cannot be read ({str(error)[:120]}).") from None
 
 
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """Return a text that has `…` where a secret was, as it is or quoted for a URL, in capitals or not.
+
+    A server may echo what it was sent wherever a message shows something of its answer. What has fewer than four
+    characters is in many words, and no secret.
+    """
+    forms = {
+        form for secret in secrets if len(secret) >= 4 for form in (secret, quote(secret, safe=""), quote_plus(secret))
+    }
+    if not forms:
+        return text
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), "…", text, flags=re.IGNORECASE)
+
+
 _HARMLESS_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 def shown_keys(keys: Iterable[str]) -> str:
-    """List the keys of an answer for a message: at most 20, and `…` for one that may be more than a name.
-
-    A server may echo what it was sent as a key, a secret among it.
-    """
+    """List the keys of an answer for a message: at most 20, and `…` for one that may be more than a name."""
     shown = (key if _HARMLESS_KEY.fullmatch(key) else "…" for key in islice(keys, 20))
     return ", ".join(repr(key) for key in shown) or "none"

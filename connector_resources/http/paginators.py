@@ -208,7 +208,7 @@ def _integer(answer: Answer, path: str) -> int | None:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise MalformedPage(f"expected a whole number at '{path}' of the envelope, got {str(value)[:40]!r}.")
+    raise MalformedPage(f"expected a whole number at '{path}' of the envelope.")
 
 
 def _follow(request: Request, link: str, keep: tuple[str, ...]) -> Request:

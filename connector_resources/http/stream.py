@@ -449,9 +449,8 @@ def open_answer(stream_name: str, records: str, request: Request, response: Resp
             envelope, items = _opened(masked.text, records, where)
             items = masked.restored(items, where)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        kind = response.headers.get("content-type", "no content type")
         raise MalformedPage(
-            f"{where}: the answer is not whole JSON ({_shortened(error)}; {kind}, {len(body):,} bytes). "
+            f"{where}: the answer is not whole JSON ({_shortened(error)}; {_kind(response)}, {len(body):,} bytes). "
             "Check the host; if it is right, run it again."
         ) from None
     except _RepeatedKey as error:
@@ -467,6 +466,17 @@ def open_answer(stream_name: str, records: str, request: Request, response: Resp
     if any(memoryview(item)[0] != _BRACE and _first_byte(item) != b"{" for item in items):
         raise MalformedPage(f"{where}: expected a list of objects at '{records}', found another kind of value.")
     return Answer(response, items, envelope)
+
+
+def _kind(response: Response) -> str:
+    """Tell what an answer says that it is, where that is one of the usual things to say."""
+    said = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not said:
+        return "no content type"
+    return said if _USUAL_TYPE.fullmatch(said) else "an unusual content type"
+
+
+_USUAL_TYPE = re.compile(r"(?:application|text)/[a-z0-9.+-]{1,28}")
 
 
 @dataclass(frozen=True, slots=True)

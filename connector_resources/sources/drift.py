@@ -563,10 +563,11 @@ class Drift(HttpSource):
             granted = self._granted_scopes()
             wanted = {stream.scope for stream in self.streams if isinstance(stream, DriftStream)}
             if not wanted.intersection(granted):
-                raise ConfigurationError(
-                    f"{self.name}: the credential is valid but opens no stream (scopes: {_listed(granted)}). Grant the "
-                    f"app any of {_listed(sorted(wanted))} at dev.drift.com and install it again."
-                ) from None
+                with self.client.hiding():
+                    raise ConfigurationError(
+                        f"{self.name}: the credential is valid but opens no stream (scopes: {_listed(granted)}). Grant "
+                        f"the app any of {_listed(sorted(wanted))} at dev.drift.com and install it again."
+                    ) from None
 
     def _granted_scopes(self) -> list[str]:
         token = self.client.authenticator.sign().headers["Authorization"].removeprefix("Bearer ")

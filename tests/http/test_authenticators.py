@@ -110,6 +110,27 @@ def test_a_fixed_credential_signs_always_the_same(authenticator: Authenticator, 
     assert [authenticator.sign(), authenticator.sign()] == [expected, expected]
 
 
+def test_an_authenticator_knows_what_must_not_be_shown(tmp_path: Path) -> None:
+    assert [set(authenticator.secrets()) for authenticator, _ in FIXED] == [
+        set(),
+        *[{SECRET}] * 5,
+        {"Aladdin", "open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="},
+        {"test", "123£", "dGVzdDoxMjPCow=="},
+    ]
+    clock = Clock()
+    once = OAuth2ClientCredentials("c", SECRET, Vendor(), clock)
+    assert set(once.secrets()) == {SECRET}
+    once.sign()
+    assert set(once.secrets()) == {SECRET, "access-1"}
+    rotating = oauth(tmp_path, Vendor(), clock)
+    for _ in range(3):
+        rotating.sign()
+        clock.now += 7200
+    assert set(rotating.secrets()) == {SECRET, "refresh-0", "refresh-2", "refresh-3", "access-3"}
+    rotating.store.write_text("{}")
+    assert set(rotating.secrets()) == {SECRET, "refresh-0"}
+
+
 @pytest.mark.parametrize(("authenticator", "signature"), FIXED, ids=lambda value: type(value).__name__)
 def test_a_fixed_credential_that_is_refused_stays_refused(authenticator: Authenticator, signature: Signature) -> None:
     assert authenticator.refresh(signature) is False
@@ -274,6 +295,22 @@ def test_a_store_that_cannot_be_read_is_named_and_no_refresh_token_is_used_twice
         authenticator.sign()
 
     assert vendor.forms == []
+
+
+def test_an_answer_that_names_tokens_as_keys_does_not_show_them(tmp_path: Path) -> None:
+    clock, vendor = Clock(), Vendor()
+    authenticator = oauth(tmp_path, vendor, clock)
+    authenticator.sign()
+    clock.now += 7200
+    echo = json.dumps({SECRET: 1, "refresh-0": 1, "refresh-1": 1, "access-1": 1}).encode()
+
+    with pytest.raises(RequestRejected) as caught:
+        OAuth2Refresh("c", SECRET, "refresh-0", authenticator.store, lambda form: echo, clock).sign()
+    assert str(caught.value) == "The token endpoint answered without an access token (keys: '…', '…', '…', '…')."
+
+    with pytest.raises(RequestRejected) as caught:
+        OAuth2ClientCredentials("c", SECRET, lambda form: echo, clock).sign()
+    assert "'…', 'refresh-0'" in str(caught.value)
 
 
 ECHOED = f"client_secret={SECRET}"

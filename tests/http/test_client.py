@@ -3,7 +3,7 @@ import io
 import time
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ class Rotating:
             return False
         self.number += 1
         return True
+
+    def secrets(self) -> Collection[str]:
+        return ()
 
 
 def test_a_request_is_sent_as_it_is_with_the_credential_beside_it(tmp_path: Path) -> None:
@@ -287,6 +290,7 @@ def test_a_status_that_does_not_mean_expired_replaces_nothing(tmp_path: Path) ->
     [
         (f"https://elsewhere.test/login?s={SECRET}", "elsewhere.test"),
         (f"https://{SECRET}@elsewhere.test:81/", "elsewhere.test"),
+        (f"https://{SECRET}.elsewhere.test/", "….elsewhere.test"),
         (f"https://elsewhere.test{SECRET}%20!/", "another host"),
         (f"https://{SECRET * 10}/", "another host"),
         ("https://[bad", "what is no address"),

@@ -8,15 +8,16 @@ import msgspec
 import pytest
 
 from connector_resources.errors import MalformedPage, RecordsNotFound
-from connector_resources.http.messages import Answer, Request, Response
+from connector_resources.http.messages import Answer, Request, Response, hidden
 from connector_resources.http.stream import is_before, open_answer
 from connector_resources.schema import check
 from connector_resources.streams import Cursor
 from tests.landing import page, snapshot, spooled
 
 
-def opened(body: bytes, records: str = "data.things") -> Answer:
-    return open_answer("test.things", records, Request("/things"), Response(200, {}, body))
+def opened(body: bytes, records: str = "data.things", **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return open_answer("test.things", records, Request("/things"), Response(200, named, body))
 
 
 HALVES: dict[str, tuple[list[bytes], set[int]]] = {
@@ -112,6 +113,43 @@ def test_only_keys_that_look_like_names_are_shown(keys: list[str], shown: str) -
 
     assert f"(keys: {shown})." in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("at sk:12/é now", "at … now"),
+        ("AT SK:12/É NOW", "AT … NOW"),
+        ("sk%3A12%2F%C3%A9, sk%3a12%2f%c3%a9", "…, …"),
+        ("sk:12/é-and-more and sk:12/é", "… and …"),
+        ("an abc", "an abc"),
+        ("", ""),
+    ],
+)
+def test_a_secret_is_hidden_as_it_is_and_as_it_is_quoted(text: str, expected: str) -> None:
+    assert hidden(text, ["sk:12/é", "sk:12/é-and-more", "abc", ""]) == expected
+
+
+def test_where_there_is_no_secret_nothing_is_hidden() -> None:
+    assert hidden("as it is", []) == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Application/problem+json; charset=utf-8", "application/problem+json"),
+        (f"text/html; {SECRET}", "text/html"),
+        (f"text/{SECRET}", "an unusual content type"),
+        (f"text/{'x' * 29}", "an unusual content type"),
+        (SECRET, "an unusual content type"),
+        (" ; x", "no content type"),
+    ],
+)
+def test_of_a_content_type_only_a_usual_one_is_shown(said: str, shown: str) -> None:
+    with pytest.raises(MalformedPage) as caught:
+        opened(b"<", content_type=said)
+
+    assert f"; {shown}, 1 bytes)" in str(caught.value)
 
 
 TWICE: dict[str, tuple[bytes, str]] = {

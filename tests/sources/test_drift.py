@@ -520,6 +520,13 @@ def test_the_check_asks_what_the_token_may_do_where_it_may_not_list_users(tmp_pa
     )
 
 
+def test_a_token_that_comes_back_as_a_scope_is_not_shown(tmp_path: Path) -> None:
+    with FakeApi(Prepared(403), Prepared(body={"scope": SECRET})) as api, pytest.raises(ConfigurationError) as caught:
+        source(tmp_path, api).check()
+
+    assert "(scopes: …)" in str(caught.value)
+
+
 def test_a_token_that_opens_no_stream_fails_the_check(tmp_path: Path) -> None:
     with (
         FakeApi(Prepared(403), Prepared(body={"scope": "gdpr_read"})) as api,
