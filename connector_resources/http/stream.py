@@ -411,9 +411,14 @@ class _KeyOf:
 
 
 def _dated(response: Response) -> float | None:
-    """Return when an answer was made by its `Date` header, in seconds since 1970; None where it does not say."""
+    """Return when an answer was made by its `Date` header, in seconds since 1970; None where it does not say.
+
+    A date that has no place in UTC (behind its last year) is taken for none.
+    """
     try:
-        return parsedate_to_datetime(response.headers["date"]).timestamp()
+        seconds = parsedate_to_datetime(response.headers["date"]).timestamp()
+        datetime.fromtimestamp(seconds - _CLOCKS_APART_SECONDS, UTC)
+        return seconds
     except (KeyError, ValueError, OverflowError):
         return None
 

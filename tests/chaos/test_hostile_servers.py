@@ -223,6 +223,13 @@ def encoded(encode: Callable[[bytes], bytes], **headers: str) -> Wrong:
     return lambda data, number, params: http(encode(written(data)), "200 OK", None, None, **headers)
 
 
+def dated(date: str) -> Wrong:
+    """Each page with a date of its own in the header."""
+    return lambda data, number, params: http(written(data)).replace(
+        format_datetime(NOW, usegmt=True).encode(), date.encode()
+    )
+
+
 def on_page(which: int, wrong: Wrong) -> Wrong:
     """Only one page is wrong; the others are honest."""
 
@@ -356,6 +363,8 @@ CASES: dict[str, tuple[HttpStream, Wrong, type[ConnectorError] | tuple[type[Conn
         (MalformedPage, RequestRetryable),
     ),
     "gzip that is none": (NUMBERED, encoded(bytes, Content_Encoding="gzip"), RequestRetryable),
+    # A time that cannot be
+    "a date behind the last there is": (NUMBERED, dated("Fri, 31 Dec 9999 23:59:59 -1200"), WHOLE),
     # Bytes that do not add up
     "a length that is too small": (
         NUMBERED, lambda data, number, params: http(written(data), length=len(written(data)) - 3), MalformedPage,
