@@ -33,7 +33,7 @@ from connector_resources.http.messages import Answer, Request, Response
 from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing, usage_path
 from connector_resources.http.rate_usage import UsageLog
 from connector_resources.http.retry import RetryPolicy
-from connector_resources.http.stream import HttpStream, bound, is_before, open_answer, read_pages
+from connector_resources.http.stream import HttpStream, bound, is_past, open_answer, read_pages
 from connector_resources.spool import OnDisk, Reason, Spool, SpoolKey, StartedOver, on_disk, open_spool
 from connector_resources.streams import Page, ParentRow, Slice, Stream
 
@@ -362,8 +362,8 @@ class HttpSource(Source):
     def next_request(self, stream: HttpStream, slice: Slice, request: Request, answer: Answer) -> Request | None:
         """Ask the paginator, and stop a list that comes newest first once it is past the window's start."""
         cursor, window = stream.cursor, slice.window
-        if cursor is not None and cursor.newest_first and window is not None and answer.records:
-            if is_before(cursor, answer.records[-1], window.start - cursor.lookback):
+        if cursor is not None and cursor.newest_first and window is not None:
+            if is_past(cursor, answer.records, window.start - cursor.lookback):
                 return None
         return stream.paginator.next(request, answer)
 

@@ -16,9 +16,10 @@ the list is walked a second time, and both walks must have met the same records.
 """
 
 import json
+import logging
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -37,6 +38,8 @@ from connector_resources.http.messages import Answer, Request, Response, shown_k
 from connector_resources.http.paginators import Paginator, SinglePage
 from connector_resources.http.rate_limit import RateLimit
 from connector_resources.streams import Column, Cursor, Page, ParentRow, Slice, Stream
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,9 +165,15 @@ def _added(
     walk: Walk, stream: HttpStream, slice: Slice, chain: "_Chain", request: Request, answer: Answer
 ) -> Request | None:
     """Add an answer to its list and return the next request."""
+    cursor = stream.cursor
     try:
+        if cursor is not None and cursor.newest_first and slice.window is not None:
+            chain.look_for_order(cursor, request, answer)
         chain.add(request, answer)
-        return walk.next_request(stream, slice, request, answer)
+        following = walk.next_request(stream, slice, request, answer)
+        if following is None and chain.is_unordered:
+            return stream.paginator.next(request, answer)
+        return following
     except MalformedPage as error:  # what is said of one value does not know where it was
         where = f"{stream.name}: {request.method} {request.path}, page {chain.pages}"
         raise MalformedPage(f"{where}: {error} The API may have changed; compare with the reference.") from None
@@ -196,6 +205,8 @@ class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
     began: float | None = None
     newer: int = 0
     repeated: int = 0
+    oldest: datetime | None = None
+    is_unordered: bool = False
 
     def token(self, parents: int) -> str | None:
         """Return the place as a page token; None behind the last parent."""
@@ -215,7 +226,8 @@ class _Chain:
 
     Requests, pages and keys are known by Python's own keyed hash of 64 bits, a quarter of the cost of a digest. `keys`
     has whether each record is newer than the list: `began` is when its first page was answered (seconds since 1970, by
-    the server's clock). `newer` and `repeated` count records behind the first page.
+    the server's clock). `newer` and `repeated` count records behind the first page. Of a list that comes newest first,
+    `oldest` is the earliest cursor met.
     """
 
     stream: HttpStream
@@ -228,6 +240,8 @@ class _Chain:
     newer: int = 0
     repeated: int = 0
     empty_pages: int = 0
+    oldest: datetime | None = None
+    is_unordered: bool = False
     is_taken_up: bool = False
     keys: dict[int, bool] = field(default_factory=dict)
     requests_seen: set[int] = field(default_factory=set)
@@ -235,6 +249,7 @@ class _Chain:
     _where: str = ""
     _first_page: tuple[msgspec.Raw, ...] = ()
     _key_of: "_KeyOf | None" = None
+    _fields: "_Fields | None" = None
 
     @classmethod
     def taken_up(cls, stream: HttpStream, place: _Place) -> "_Chain":
@@ -249,6 +264,8 @@ class _Chain:
             place.began,
             place.newer,
             place.repeated,
+            oldest=place.oldest,
+            is_unordered=place.is_unordered,
             is_taken_up=place.pages > 0,
         )
 
@@ -290,6 +307,39 @@ class _Chain:
                 "Nothing was written; run it again."
             )
         self._add_keys(answer)
+
+    def look_for_order(self, cursor: Cursor, request: Request, answer: Answer) -> None:
+        """Note where a list that comes newest first does not, before its answer is added; it is read to its end then.
+
+        A record may be newer than one before it by the cursor's `lookback`, because a walk goes so much further down
+        than the start of its window. One that an earlier page had was moved by others that came; which those were, a
+        walk taken up again does not know. One without a readable cursor has no place in time.
+        """
+        if self.is_unordered:
+            return
+        fields = self._fields = self._fields or _Fields((cursor.column,))
+        for position, record in enumerate(answer.records, 1):
+            try:
+                moment = _moment(cursor, fields(record))
+            except (msgspec.DecodeError, MalformedPage):
+                continue
+            if moment is None:
+                continue
+            if self.oldest is not None and moment - self.oldest > cursor.lookback and not self._has(record):
+                self.is_unordered = True
+                logger.warning(
+                    "%s: %s %s, page %d: record %d is newer by '%s' than one before it, in a list that comes newest "
+                    "first. The list is read to its end, because records of the window may be anywhere in it.",
+                    *(self.stream.name, request.method, request.path, self.pages + 1, position, cursor.column),
+                )
+                return
+            self.oldest = moment if self.oldest is None else min(self.oldest, moment)
+
+    def _has(self, record: msgspec.Raw) -> bool:
+        """Whether an earlier page had the record."""
+        key_of = _KeyOf(self.stream, None)
+        key, _ = key_of(record)
+        return key in self.keys or key in (key_of(before)[0] for before in self._first_page)
 
     def _require_an_end(self, request: Request, answer: Answer) -> None:
         self.empty_pages = 0 if answer.records or request.carried else self.empty_pages + 1
@@ -340,6 +390,8 @@ class _Chain:
             self.began,
             self.newer,
             self.repeated,
+            self.oldest,
+            self.is_unordered,
         )
 
     def finish(self) -> None:
@@ -378,6 +430,21 @@ class _Chain:
         return (self.total or 0) - (self.first_total or 0)
 
 
+class _Fields:
+    """Cuts the fields of some names out of records, undecoded, at a third of the cost of all fields."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._decoder = msgspec.json.Decoder(TypedDict("_Fields", dict.fromkeys(names, msgspec.Raw), total=False))  # type: ignore[operator]  # made at run time
+
+    def __call__(self, record: msgspec.Raw) -> Mapping[str, msgspec.Raw]:
+        """Return the fields that are there, others among them perhaps. Raises msgspec.DecodeError."""
+        try:
+            fields: Mapping[str, msgspec.Raw] = self._decoder.decode(record)
+        except msgspec.DecodeError:
+            return fields_of(record)
+        return fields
+
+
 class _KeyOf:
     """Tells the hash of a record's key, and whether its cursor is not before `began`.
 
@@ -389,19 +456,14 @@ class _KeyOf:
         self._keys = [name for name in stream.primary_key if name in own]
         self._cursor = None if began is None else stream.cursor
         self._began = datetime.fromtimestamp((began or 0.0) - _CLOCKS_APART_SECONDS, UTC)
-        names = [*self._keys, *((self._cursor.column,) if self._cursor is not None else ())]
-        # Only what is asked for is cut out, at a third of the cost of all fields. What is left out here decodes below.
-        self._decoder = msgspec.json.Decoder(TypedDict("_Fields", dict.fromkeys(names, msgspec.Raw), total=False))  # type: ignore[operator]  # made at run time
+        self._fields = _Fields([*self._keys, *((self._cursor.column,) if self._cursor is not None else ())])
 
     def __call__(self, record: msgspec.Raw) -> tuple[int, bool]:
         """Return the hash and whether the record is newer."""
         try:
-            fields: Mapping[str, msgspec.Raw] = self._decoder.decode(record)
+            fields = self._fields(record)
         except msgspec.DecodeError:
-            try:
-                fields = fields_of(record)
-            except msgspec.DecodeError:
-                return hash(bytes(record)), False
+            return hash(bytes(record)), False
         key = hash(tuple(bytes(fields[name]) for name in self._keys if name in fields) or bytes(record))
         try:
             moment = None if self._cursor is None else _moment(self._cursor, fields)
@@ -606,6 +668,20 @@ def is_before(cursor: Cursor, record: msgspec.Raw, instant: datetime) -> bool:
     return moment is not None and moment < instant
 
 
+def is_past(cursor: Cursor, records: Sequence[msgspec.Raw], instant: datetime) -> bool:
+    """Whether a list that comes newest first is past `instant` with this page: its last two records lie before it.
+
+    One alone may be where it does not belong, which shows only in what comes after it. Of a page with one record that
+    one tells. Raises MalformedPage where the cursor of the last is no instant.
+    """
+    if not records or not is_before(cursor, records[-1], instant):
+        return False
+    try:
+        return all(is_before(cursor, record, instant) for record in records[-2:-1])
+    except MalformedPage:
+        return False
+
+
 def fields_of(record: msgspec.Raw) -> dict[str, msgspec.Raw]:
     """Return the fields of a record undecoded, also those of one with half of a surrogate pair, to be put aside later.
 
@@ -641,4 +717,14 @@ def _shortened(error: Exception) -> str:
     return str(error)[:120]
 
 
-__all__ = ["HttpStream", "Walk", "bound", "fields_of", "is_before", "open_answer", "parents_behind", "read_pages"]
+__all__ = [
+    "HttpStream",
+    "Walk",
+    "bound",
+    "fields_of",
+    "is_before",
+    "is_past",
+    "open_answer",
+    "parents_behind",
+    "read_pages",
+]

@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ from connector_resources.http.retry import RetryPolicy
 from connector_resources.http.stream import HttpStream
 from connector_resources.http.token_endpoint import FormTokenEndpoint
 from connector_resources.resource import HttpSource
-from connector_resources.streams import SNAPSHOT, Column, Cursor, Slice, Stream
+from connector_resources.streams import SNAPSHOT, Column, Cursor, Slice, Stream, Window
 
 CANARY = "canary-5d41402abc4b"
 LONGEST_SECONDS = 60
@@ -553,6 +553,64 @@ def test_a_server_that_closes_in_the_middle_of_a_handshake_is_told_by_its_kind(t
     assert isinstance(result.error, RequestRetryable)
     assert result.after == result.before
     assert CANARY.encode() not in b"".join(server.heard)
+
+
+# Lists that come newest first, and do not
+
+NEWEST = replace(TOKENS, name="newest", cursor=Cursor("updated_at", newest_first=True, lookback=timedelta(hours=1)))
+Row = float | str | None
+"""Hours of a record's cursor after the window's start; a text is no instant."""
+
+WALKS: dict[str, tuple[list[Row], int]] = {
+    "in order": ([5, 4, 3, 2, -2, -3, -4, -5, -6], 2),
+    "in order, with one record of a page before the window": ([5, 4, -2, -3, -4, -5, -6, -7, -8], 2),
+    "in order but for less than the look-back": ([5, 4, 4.5, 2, -2, -3, -4, -5, -6], 2),
+    "as old as each other": ([5, 5, 5, 2, -2, -2, -2, -5, -6], 2),
+    "a record of long ago at the end of a page": ([5, 4, -900, 3, 2, 1, -2, -3, -4, 0.5], 4),
+    "a record of long ago in the middle of a page": ([5, -900, 4, 3, -2, -3, 2, -4, -5, 1], 4),
+    "a new record behind old ones": ([5, 4, 3, -2, 2, -3, -4, -5, -6, 1], 4),
+    "a new record at the front of a page": ([5, 4, 1, 3, -2, -3, -4, -5, -6, 2], 4),
+    "records that were moved to the next page": ([7, 5, 3, 5, 3, 2, -2, -3, -4, -5], 3),
+    "records without a time": ([5, None, 4, 3, None, -2, -3, -4, -5, -6], 3),
+    "a record without a time at the end of a page": ([5, 4, None, 3, -2, None, -3, -4, -5, -6], 3),
+    "a record whose time is none": ([5, "soon", 4, 3, "late", -2, -3, -4, -5, -6], 3),
+}
+
+
+@pytest.mark.parametrize(("rows", "requests"), WALKS.values(), ids=WALKS)
+@pytest.mark.parametrize("is_broken_off", [False, True], ids=["", "broken off"])
+def test_a_list_is_read_to_its_end_where_it_is_not_in_order_and_not_further_than_needed_where_it_is(
+    rows: list[Row], requests: int, is_broken_off: bool, tmp_path: Path
+) -> None:
+    records = [record(rows.index(row), row) for row in rows]
+    asked: list[int] = []
+
+    def answer(path: str, params: dict[str, str]) -> Answer:
+        start = int(params.get("after", "0"))
+        asked.append(start)
+        if is_broken_off and asked.count(start) == 1 and start == 3:
+            return http(b"", "404 Not Found")
+        following = start + 3 if start + 3 < len(records) else None
+        return http(written({"things": records[start : start + 3], "next": following}))
+
+    with Server(answer) as server:
+        source = reader(server.url, tmp_path)
+        if is_broken_off:
+            with pytest.raises(RequestRejected):
+                source.extract(NEWEST, Slice(Window(NOW, NOW + timedelta(days=1))), tmp_path)
+        spool = source.extract(NEWEST, Slice(Window(NOW, NOW + timedelta(days=1))), tmp_path)
+        found = spool.pages_file.read_text()
+        spool.close()
+
+    if is_broken_off and rows[3] == rows[1]:
+        requests = 4  # whether the first page had it is not known any more
+    assert asked == [0, 3, *([3] if is_broken_off else []), 6, 9][: requests + is_broken_off]
+    assert [row for row in rows if isinstance(row, float | int) and row >= 0 and f'"row {row}"' not in found] == []
+
+
+def record(number: int, row: Row) -> dict[str, Any]:
+    when = (NOW + timedelta(hours=row)).isoformat() if isinstance(row, float | int) else row
+    return {"id": number, "name": f"row {row}", "updated_at": when}
 
 
 # Rows that come, go and change while a list is read
