@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from connector_resources.errors import ConnectorError
 from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing, usage_path
 from connector_resources.http.rate_usage import MinuteOfUse, UsageLog
 from connector_resources.resource import HttpSource, Source
 from orchestration.frames.columns import Columns, category, instant, number, whole
+from orchestration.io_manager import failure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +63,15 @@ def _rate_budget(kind: type[HttpSource], mode: str) -> dg.AssetsDefinition:
         folder = Path(getattr(context.resources, kind.name).state_folder) / "rate_limits"
         now = time.time()
         limits = sorted(limits_in(folder, kind.name))
-        minutes = [
-            (account, limit, use)
-            for account, limit, path in limits
-            for use in UsageLog(usage_path(path)).read(now)
-        ]  # fmt: skip
-        standings = {f"{account} {limit}": standing(path) for account, limit, path in limits}
+        try:
+            minutes = [
+                (account, limit, use)
+                for account, limit, path in limits
+                for use in UsageLog(usage_path(path)).read(now)
+            ]  # fmt: skip
+            standings = {f"{account} {limit}": standing(path) for account, limit, path in limits}
+        except ConnectorError as error:
+            raise failure(error) from error
         context.add_output_metadata(
             {
                 "used": sum(use.used for *_, use in minutes),

@@ -17,6 +17,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 from rich.table import Table
 
+from connector_resources.errors import ConfigurationError
 from connector_resources.spool import Kept, kept, prune
 from orchestration.main_job import progress_lines
 from orchestration.terminal import bars
@@ -31,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(_ROOT)
     os.environ.setdefault("DAGSTER_HOME", str(_ROOT))
     load_dotenv(_ROOT / ".env")
-    from orchestration.definitions import defs, partitions, settings, sources
+    try:
+        from orchestration.definitions import defs, partitions, settings, sources
+    except ConfigurationError as error:
+        parser.error(str(error))
 
     streams = {f"{source.name}/{stream.name}" for source in sources for stream in source.streams}
     if unknown := sorted(set(asked.assets) - streams):

@@ -741,4 +741,7 @@ def test_a_spool_whose_runs_cannot_be_read_is_gone_on_with(tmp_path: Path) -> No
     spool = begun(tmp_path, KEY, is_whole=True)
     (spool.folder / "landed_by").write_bytes(b"\xff\xfe")
     spool.close()
-    assert opened(tmp_path, KEY).is_complete
+    again = open_spool(tmp_path, KEY, not_before=lambda runs: float(len(runs)))
+    again.note_landing("run")
+    assert (again.folder, again.is_complete) == (spool.folder, True)
+    again.close()

@@ -14,7 +14,7 @@ from connector_resources.http.rate_usage import UsageLog
 from connector_resources.sources import discover
 from orchestration.io_manager import Warehouse
 from orchestration.rate_budget import RATE_BUDGET, rate_budget_assets, standing
-from tests.orchestration.conftest import Fail, Project, kind_of, materialized
+from tests.orchestration.conftest import Fail, Project, failures, kind_of, materialized
 
 BUDGETS = rate_budget_assets(discover(), "sandbox")
 
@@ -90,6 +90,19 @@ def test_an_account_without_a_limit_has_its_requests_shown_all_the_same(tmp_path
 
     assert (list(frame["used"]), list(frame["allowed"].isna())) == ([1], [True])
     assert "| account | 1 | any number | 0.0 s | 0 |" in metadata["last_hour"]
+
+
+def test_a_record_that_cannot_be_read_is_named(project: Project) -> None:
+    (project.folder / "state" / "sandbox" / "rate_limits" / "drift-0a1b.account.usage").mkdir(parents=True)
+    ((error, message),) = failures(project.run(budget_of("drift"))).values()
+    assert (error, "drift-0a1b.account.usage" in message) == ("DestinationUnwritable", True)
+
+
+def test_a_stream_whose_requests_cannot_be_noted_asks_nothing(project: Project) -> None:
+    (project.folder / "state" / "sandbox").mkdir(parents=True)
+    (project.folder / "state" / "sandbox" / "rate_limits").write_text("")
+    ((error, message),) = failures(project.run("drift/users")).values()
+    assert (error, "Without it no request is made" in message) == ("DestinationUnwritable", True)
 
 
 def test_a_budget_shows_for_how_long_its_account_is_blocked_and_slowed(tmp_path: Path) -> None:

@@ -84,6 +84,27 @@ def test_a_corrected_declaration_is_applied_to_what_was_read_without_a_request(p
     assert [each.state for each in kept(project.folder / "spools")] == ["committed"]
 
 
+def test_a_damaged_extraction_is_none_that_is_there_to_be_replayed(project: Project) -> None:
+    assert project.run("drift/users").success
+    (spool,) = kept(project.folder / "spools")
+    (spool.folder / "landed_by").write_bytes(b"\xff")
+    ((error, message),) = failures(replay(project, "drift/users")).values()
+    assert (error, "There is none of this stream." in message) == ("NotReplayable", True)
+
+
+def test_a_wrong_setting_ends_the_command_in_one_line() -> None:
+    wrong = subprocess.run(
+        [sys.executable, "-m", "orchestration.replay", "--list"],
+        cwd=ROOT,
+        env={**os.environ, "DATA_FOLDER": __file__},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
+    assert wrong.stderr.splitlines()[-1].endswith(f"and {__file__} is no folder; set it to one.")
+
+
 def test_a_replay_makes_no_request_and_lands_the_same_again(project: Project, sandbox_url: str) -> None:
     names = ("drift/users", "drift/conversations", "drift/messages", "aha/features")
     tables = [name.replace("/", ".") for name in names]
