@@ -47,6 +47,12 @@ def _pools(seconds: Callable[[], float]) -> dict[str, type[urllib3.connectionpoo
             self.fp.close()
             self.fp = io.BufferedReader(_Bounded(sock, seconds()))
 
+        def begin(self) -> None:
+            super().begin()
+            # What urllib3 finds wrong here it logs, with the whole address and what the server sent.
+            self.headers.defects.clear()
+            self.headers.set_payload("")
+
     class Connection(urllib3.connection.HTTPConnection):
         response_class = Answer
 

@@ -546,6 +546,17 @@ def test_a_credential_never_follows_to_another_host(
     assert all(CANARY.encode() in head for head in server.heard)
 
 
+def test_headers_that_are_none_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def answer(path: str, params: dict[str, str]) -> Answer:
+        return http(written(page(NUMBERED, params))).replace(b"Content-Length", CANARY.encode() + b"\r\nContent-Length")
+
+    with Server(answer) as server:
+        result = read(NUMBERED, server.url, tmp_path)
+
+    assert (result.error, result.after) == (None, table(range(COUNT)))
+    assert [(entry.name, entry.getMessage()) for entry in caplog.records if entry.name.startswith("urllib3")] == []
+
+
 def test_a_server_that_closes_in_the_middle_of_a_handshake_is_told_by_its_kind(tmp_path: Path) -> None:
     with Server(lambda path, params: b"\x16\x03\x03") as server:  # the beginning of a TLS record
         result = read(NUMBERED, server.url.replace("http:", "https:"), tmp_path)
