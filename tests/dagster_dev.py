@@ -37,7 +37,13 @@ def dagster_dev(home: Path, environment: Mapping[str, str]) -> Iterator[str]:
     command = ["dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", port]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", *command],
+            cwd=home,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_listen_to_interrupts,
         )
     try:
         yield f"http://127.0.0.1:{port}"
@@ -47,6 +53,12 @@ def dagster_dev(home: Path, environment: Mapping[str, str]) -> Iterator[str]:
             process.wait(30)
         finally:
             end_group(process.pid)
+            process.wait()
+
+
+def _listen_to_interrupts() -> None:
+    """Undo what a shell does to commands in the background, and what is inherited: they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def end_group(group: int) -> None:
