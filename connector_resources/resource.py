@@ -152,6 +152,10 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
             f"{cls.name}: there is no stream {name!r}. Streams: {', '.join(stream.name for stream in cls.streams)}."
         )
 
+    def changed(self, **changes: Any) -> Self:
+        """Return the same source with other values of some fields."""
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+
     @property
     def account(self) -> str:
         """A name for the account read, the same in every process, without a secret in it."""
@@ -391,8 +395,7 @@ class HttpSource(Source):
 
     def without_budget(self) -> Self:
         """Return this account, to be read beyond the requests that a day may have."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**fields, "daily_request_budget": 0})
+        return self.changed(daily_request_budget=0)
 
     def standing(self) -> Standing:
         """Return what holds the account back now."""

@@ -40,18 +40,16 @@ class Connection(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             return source
         require_stand_in(source.connector)
         url = self.sandbox_url or self._started_url()
-        fields = {name: getattr(source, name) for name in type(source).model_fields}
-        return type(source)(**{**fields, "base_url": f"{url}/{place(source.connector, source.name)}"})
+        return source.changed(base_url=f"{url}/{place(source.connector, source.name)}")
 
     def with_secrets(self, source: Source) -> Source:
         """Return the source with the secrets that the launchpad has masked, from where they are configured."""
-        fields = {name: getattr(source, name) for name in type(source).model_fields}
-        masked = [name for name, value in fields.items() if value == _MASK]
+        masked = [name for name in type(source).model_fields if getattr(source, name) == _MASK]
         if not masked:
             return source
         known = lasting_credentials(source.connector) if self.mode == "sandbox" else _environment(source)
         defaults = {name: type(source).model_fields[name].default for name in masked}
-        return type(source)(**{**fields, **defaults, **{name: known[name] for name in masked if name in known}})
+        return source.changed(**{**defaults, **{name: known[name] for name in masked if name in known}})
 
     def _started_url(self) -> str:
         from connector_resources.sandbox.process import running_sandbox

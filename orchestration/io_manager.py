@@ -160,7 +160,7 @@ class Warehouse(dg.ConfigurableIOManager):
         wide = {
             **_declared(context),
             "dagster/row_count": landed.rows_in_table,
-            "preview": dg.MetadataValue.md(markdown.table(landed.preview, readable_first(stream))),
+            "preview": dg.MetadataValue.md(markdown.table(landed.preview, _readable_first(stream))),
         }
         landed_at = datetime.now(UTC)
         _add_facts(context, landed.partitions, landed.data_version, wide, landed.changes, landed_at)
@@ -369,6 +369,6 @@ def _undeclared(landed: Landed) -> dg.MetadataValue[Any]:
 _MOST_CHANGED_COLUMNS = 5
 
 
-def readable_first(stream: Stream) -> list[str]:
+def _readable_first(stream: Stream) -> list[str]:
     """Return the names of a stream's columns, those with nested values last."""
     return [column.name for column in sorted(stream.columns, key=lambda column: column.type == "json")]

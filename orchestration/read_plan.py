@@ -74,10 +74,15 @@ class ReadPlan:
         return known
 
     @property
+    def left_today(self) -> int:
+        """How many requests the day has left; means nothing without a budget."""
+        return max(self.budget - self.used_today, 0)
+
+    @property
     def is_beyond_budget(self) -> bool:
         """Whether the requests that are expected, one where nobody knows, are more than what the day has left."""
         expected = 1 if self.requests is None else self.requests
-        return bool(self.budget) and expected > max(self.budget - self.used_today, 0)
+        return bool(self.budget) and expected > self.left_today
 
     def after(self, found: OnDisk) -> "ReadPlan":
         """Return the plan of what is left to ask, where each page on disk was a request at least."""
@@ -88,11 +93,11 @@ class ReadPlan:
     def require_budget(self) -> None:
         """Raise RequestBudgetSpent where the requests that are expected are more than what the day has left."""
         if self.is_beyond_budget:
-            left = max(self.budget - self.used_today, 0)
             needed = "an unknown number of" if self.requests is None else f"about {self.requests:,}"
             raise RequestBudgetSpent(
-                f"{self.stream}: this needs {needed} requests, and today (UTC) has {left:,} of {self.budget:,} left. "
-                f"Nothing was asked. Read fewer days, or: {MORE_REQUESTS[0].lower()}{MORE_REQUESTS[1:]}"
+                f"{self.stream}: this needs {needed} requests, and today (UTC) has {self.left_today:,} of "
+                f"{self.budget:,} left. Nothing was asked. Read fewer days, or: "
+                f"{MORE_REQUESTS[0].lower()}{MORE_REQUESTS[1:]}"
             )
 
 
