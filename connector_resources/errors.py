@@ -7,7 +7,8 @@ ConnectorError
 │   ├── StreamNotPartitioned    a window was asked of a stream that is read whole
 │   ├── InvalidSlice            the dates asked for make no window
 │   ├── RequestBudgetSpent      the account's requests of the day do not suffice, or are spent
-│   └── NotReplayable           nothing on disk can be landed again for what was asked
+│   ├── NotReplayable           nothing on disk can be landed again for what was asked
+│   └── TableTaken              a table holds other rows than those that are to be added
 ├── RequestError              the API did not answer as needed
 │   ├── RequestRejected         final: the same request would be refused again
 │   └── RequestRetryable        all tries are spent: run it again later
@@ -60,6 +61,10 @@ class RequestBudgetSpent(ConfigurationError):
 
 class NotReplayable(ConfigurationError):
     """Nothing that is on disk may be landed again: it is not there, or older than what has been landed since."""
+
+
+class TableTaken(ConfigurationError):
+    """A table holds the rows of another account, or was written in a way that does not go with what is asked now."""
 
 
 class RequestError(ConnectorError):

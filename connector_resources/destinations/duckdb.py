@@ -199,6 +199,15 @@ class DuckDB:
                 logger.warning("%s: committed, but the file could not be brought up to date: %s", self.path, error)
 
     @contextlib.contextmanager
+    def attached(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection of our own with the database attached as `store`, under the lock of all our processes.
+
+        Raises PartitionMissing where there is nothing to read yet, DestinationBusy or DestinationUnwritable.
+        """
+        with self._workbench() as connection, self._attached(connection, read_only=read_only):
+            yield connection
+
+    @contextlib.contextmanager
     def locked(self, *, shared: bool) -> Iterator[None]:
         """Hold the lock that all our processes take around opening and closing the file, for the time of a block.
 
