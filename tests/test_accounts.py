@@ -1,6 +1,7 @@
 """The configuration file of accounts: what it makes of the project, and what it says of a mistake."""
 
 import logging
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -86,6 +87,23 @@ def test_the_example_is_a_file_that_can_be_used() -> None:
     assert emea.enabled == {"aha_emea.record_links", "aha_emea.historical_audits"}
     assert emea.kind.variables() == AHA.named("aha_emea").variables()
     assert found[3].kind.secrets() == ["DRIFT_SUPPORT_ACCESS_TOKEN", "DRIFT_APP_SECRET", "DRIFT_SUPPORT_REFRESH_TOKEN"]
+
+
+def test_the_tutorials_accounts_are_the_groups_assets_tables_and_variables_it_shows(tmp_path: Path) -> None:
+    section = (ROOT / "docs/tutorial.md").read_text().partition("## 10. ")[2]
+    text = section.partition("<!-- accounts -->\n```toml\n")[2].partition("```")[0]
+    rows = [tuple(re.findall("`(.+?)`", line)) for line in section.splitlines() if line.startswith("| `")]
+    kinds = {account.kind.name: account.kind for account in read(tmp_path, text)}
+    defs = loaded(tmp_path, text)
+    shown = []
+    for group, asset, _, _ in rows:
+        (spec,) = defs.get_assets_def(asset.split(" / ")).specs
+        (secret, *_) = kinds[group].secrets()
+        table = spec.metadata["dagster/table_name"].removeprefix("sandbox.")
+        shown.append((spec.group_name, " / ".join(spec.key.path), table, secret))
+    assert shown == rows
+    assert {group for group, *_ in rows} == {name for name in kinds if name != "faker"}
+    assert len([key for key in keys(defs) if key.startswith("frames/")]) == len(frames.assets())
 
 
 # Whose variables, whose values

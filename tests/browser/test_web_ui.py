@@ -116,6 +116,24 @@ def test_a_frame_shows_its_plot(page: Page, ui: str, picture: Picture) -> None:
     picture(page, "plot")
 
 
+def test_the_report_is_made_by_a_click_and_opens_in_a_browser(page: Page, ui: str, picture: Picture) -> None:
+    page.goto(f"{ui}/assets/sync_report")
+    materialized(page)
+    page.goto(f"{ui}/assets/sync_report?view=events")
+    path = page.get_by_role("row", name="page").get_by_text("sandbox_sync_report.html").inner_text().strip()
+    page.goto(Path(path).as_uri())
+    page.get_by_role("heading", name="Sync report").wait_for()
+    seen(page, "Rows by day", "conversations", "company_requests")
+    picture(page, "sync_report")
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator(".assets tbody th", has_text="conversations").first.evaluate("name => name.clientWidth") > 200
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+
+
 def test_a_resource_explains_every_field_and_masks_its_secrets(page: Page, ui: str, picture: Picture) -> None:
     page.goto(f"{ui}/locations/headrace/resources/drift")
     seen(page, "client_secret")
@@ -170,10 +188,7 @@ def test_an_asset_is_materialised_by_a_click_and_its_run_says_what_it_does(
     page: Page, ui: str, picture: Picture
 ) -> None:
     page.goto(f"{ui}/assets/drift/users")
-    page.get_by_role("button", name="Materialize").first.click()
-    page.get_by_text("View", exact=True).click()
-    page.wait_for_url("**/runs/*")
-    page.get_by_text("Success", exact=True).wait_for()
+    materialized(page)
     page.reload()  # the message stays as long as its button has the focus
     seen(page, "RUN_SUCCESS")
     log = page.get_by_placeholder("Filter…")
@@ -220,6 +235,14 @@ def test_the_tutorials_lines_for_a_notebook_read_a_frame(ui: str, home: Path) ->
     told = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[0].split() == ["company", "votes", "chat_conversations"]
     assert len(told.splitlines()) == 6
+
+
+def materialized(page: Page) -> None:
+    """Press the button on the page of an asset, and follow the message to the run until it has succeeded."""
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_text("View", exact=True).click()
+    page.wait_for_url("**/runs/*")
+    page.get_by_text("Success", exact=True).wait_for()
 
 
 def seen(page: Page, *texts: str) -> None:
