@@ -73,12 +73,14 @@ class Parent:
 
     `fields` maps a name, usable in the substream's path and in `Column.parent`, to a column of the parent stream.
     Parents whose column `unless_empty` holds 0 or an empty list have no children by their own count, and are not
-    asked; where it is null the count is unknown and they are.
+    asked; where it is null the count is unknown and they are. `told_as` names the substream's column in which a record
+    itself says that field, where the column has another name; for checks, so it does not count in the hash.
     """
 
     stream: "Stream"
     fields: Mapping[str, str]
     unless_empty: str | None = None
+    told_as: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,12 @@ class Stream:
         for column in self.columns:
             if column.parent is not None and (self.parent is None or column.parent not in self.parent.fields):
                 raise ValueError(f"{self.name}.{column.name}: the parent has no field {column.parent!r}.")
+        if (parent := self.parent) is not None:
+            for of, name in parent.told_as.items():
+                if of not in parent.fields:
+                    raise ValueError(f"{self.name}.{name}: the parent has no field {of!r}.")
+                if name not in names:
+                    raise ValueError(f"{self.name}: the column {name!r}, which tells the parent, is not declared.")
 
     @property
     def selects_a_window(self) -> bool:
@@ -175,6 +183,15 @@ class Stream:
     def inherits_partitions(self) -> bool:
         """Whether a row lands in the partition of its parent's row instead of one of its own cursor."""
         return self.is_partitioned and not self.selects_a_window
+
+    @property
+    def references(self) -> Mapping[str, str]:
+        """The columns that say which parent a row belongs to, and which columns of the parent they hold."""
+        if self.parent is None:
+            return {}
+        fields, told = self.parent.fields, {name: of for of, name in self.parent.told_as.items()}
+        of_parent = {column.name: column.parent or told.get(column.name, column.name) for column in self.columns}
+        return {name: fields[of] for name, of in of_parent.items() if of in fields}
 
     @property
     def declaration_hash(self) -> str:

@@ -260,7 +260,7 @@ def _of_stream(source: str, stream: Stream) -> list[Check]:
                 needs=(*stream.primary_key, cursor, "_partition"),
             )
         )
-    if (parent := stream.parent) is not None and (references := _references(stream)):
+    if (parent := stream.parent) is not None and (references := stream.references):
         checks.append(
             Check(
                 "parents_exist",
@@ -402,16 +402,6 @@ def _no_cursor_question(tables: Tables, key: Sequence[str], cursor: str) -> Ques
         f"WHERE {quoted(cursor)} IS NULL\nORDER BY _partition"
     )
     return Question(query, "rows have no cursor")
-
-
-def _references(stream: Stream) -> Mapping[str, str]:
-    """Return the columns that hold which columns of the parent: as declared, or as they are named as its field is."""
-    if stream.parent is None:
-        return {}
-    fields = stream.parent.fields
-    return {
-        name: fields[of] for name, of in ((its.name, its.parent or its.name) for its in stream.columns) if of in fields
-    }
 
 
 def _parents_question(tables: Tables, stream: Stream, parent: Stream, references: Mapping[str, str]) -> Question:

@@ -41,6 +41,14 @@ def declared(**changes: Any) -> Stream:
             },
             "things.of: the parent has no field 'goal'.",
         ),
+        (
+            {"parent": Parent(THINGS, {"thing": "id"}, told_as={"goal": "id"})},
+            "things.id: the parent has no field 'goal'.",
+        ),
+        (
+            {"parent": Parent(THINGS, {"thing": "id"}, told_as={"thing": "of"})},
+            "things: the column 'of', which tells the parent, is not declared.",
+        ),
     ],
 )
 def test_a_declaration_that_cannot_be_right_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -92,6 +100,30 @@ def test_another_declaration_has_another_hash(change: Callable[[Stream], Stream]
 def test_a_description_does_not_change_the_hash() -> None:
     described = tuple(replace(column, description="Longer.") for column in THINGS.columns)
     assert replace(THINGS, description="Longer.", columns=described).declaration_hash == THINGS.declaration_hash
+
+
+@pytest.mark.parametrize(
+    ("parent", "of_column", "references"),
+    [
+        (None, None, {}),
+        (Parent(THINGS, {"thing": "id"}), None, {}),
+        (Parent(THINGS, {"thing": "id"}), "thing", {"of": "id"}),
+        (Parent(THINGS, {"of": "id"}), None, {"of": "id"}),
+        (Parent(THINGS, {"thing": "id"}, told_as={"thing": "of"}), None, {"of": "id"}),
+        (Parent(THINGS, {"thing": "id", "n": "n"}, told_as={"thing": "of"}), None, {"of": "id", "n": "n"}),
+    ],
+)
+def test_a_row_says_its_parent_in_a_column_of_the_parent_or_one_named_so_or_declared_so(
+    parent: Parent | None, of_column: str | None, references: dict[str, str]
+) -> None:
+    its = (*columns(id="string", n="integer"), Column("of", "string", "", parent=of_column))
+    assert declared(columns=its, parent=parent).references == references
+
+
+def test_which_column_tells_the_parent_does_not_change_the_hash() -> None:
+    under = replace(THINGS, parent=Parent(THINGS, {"thing": "id"}))
+    told = replace(THINGS, parent=Parent(THINGS, {"thing": "id"}, told_as={"thing": "id"}))
+    assert told.declaration_hash == under.declaration_hash
 
 
 def test_a_column_is_found_by_its_exact_name() -> None:

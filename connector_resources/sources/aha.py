@@ -613,7 +613,7 @@ idea_categories = HttpStream(
     path="/products/{product_id}/idea_categories",
     records="idea_categories",
     paginator=PAGES,
-    parent=of_product,
+    parent=replace(of_product, told_as={"product_id": "project_id"}),
     primary_key=("id",),
     cursor=Cursor("created_at"),
     columns=(

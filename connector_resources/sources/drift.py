@@ -192,7 +192,7 @@ conversation_details = DriftStream(
     has_one_record=True,
     scope="conversation_read",
     primary_key=("id",),
-    parent=Parent(conversations, {"conversationId": "id"}),
+    parent=Parent(conversations, {"conversationId": "id"}, told_as={"conversationId": "id"}),
     cursor=Cursor("updatedAt", format="epoch_ms"),
     columns=(
         Column("id", "integer", "The conversation's number."),
@@ -269,7 +269,7 @@ contacts = DriftStream(
     has_one_record=True,
     scope="contact_read",
     primary_key=("id",),
-    parent=Parent(conversations, {"contactId": "contactId"}),
+    parent=Parent(conversations, {"contactId": "contactId"}, told_as={"contactId": "id"}),
     columns=_CONTACT_COLUMNS,
 )
 

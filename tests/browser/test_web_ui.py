@@ -129,7 +129,7 @@ def test_the_report_is_made_by_a_click_and_opens_in_a_browser(page: Page, ui: st
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    assert page.locator(".assets tbody th", has_text="conversations").first.evaluate("name => name.clientWidth") > 200
+    assert page.locator(".assets tbody th", has_text="conversations").first.evaluate("name => name.clientWidth") > 150
     page.emulate_media(color_scheme="light")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
 

@@ -32,6 +32,9 @@ WINDOWED = pytest.mark.parametrize(
     "subject", [subject for subject in SUBJECTS if subject.stream.selects_a_window], ids=str
 )
 DAILY = pytest.mark.parametrize("subject", [subject for subject in SUBJECTS if subject.stream.is_partitioned], ids=str)
+SUBSTREAMS = pytest.mark.parametrize(
+    "subject", [subject for subject in SUBJECTS if subject.stream.parent is not None], ids=str
+)
 OVER_HTTP = pytest.mark.parametrize(
     "subject", [subject for subject in SUBJECTS if isinstance(subject.stream, HttpStream)], ids=str
 )
@@ -80,6 +83,22 @@ def test_a_row_lies_in_the_partition_of_its_cursor(contract: Contract, subject: 
     day = f"""strftime("{subject.stream.cursor.column}", '%Y-%m-%d')"""
     days = contract.store.query(f"SELECT DISTINCT {day}, _partition FROM {table(subject)}")
     assert [(day, partition) for day, partition in days if day != partition or partition not in DAYS] == []
+
+
+@SUBSTREAMS
+def test_a_row_says_which_parent_it_belongs_to_and_that_is_landed(contract: Contract, subject: Subject) -> None:
+    contract.reading(subject)
+    assert subject.parent is not None
+    assert subject.stream.references, "No column says which parent a row belongs to: see Parent.told_as."
+    same = " AND ".join(
+        f'parent."{of}"::VARCHAR = child."{name}"::VARCHAR' for name, of in subject.stream.references.items()
+    )
+    told = " AND ".join(f'child."{name}" IS NOT NULL' for name in subject.stream.references)
+    missing = f"NOT EXISTS (SELECT 1 FROM {table(subject.parent)} AS parent WHERE {same})"
+    ((rows, without),) = contract.store.query(
+        f"SELECT count(*), count(*) FILTER ({missing}) FROM {table(subject)} AS child WHERE {told}"
+    )
+    assert (rows > 0, without) == (True, 0)
 
 
 @STREAMS

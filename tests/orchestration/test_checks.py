@@ -41,6 +41,13 @@ NOTES = Stream(
     cursor=Cursor("at"),
     parent=Parent(THINGS, {"thing_id": "id"}),
 )
+DETAILS = Stream(
+    name="details",
+    description="",
+    columns=columns(id="string"),
+    primary_key=("id",),
+    parent=Parent(THINGS, {"thing_id": "id"}, told_as={"thing_id": "id"}),
+)
 TWO_DAYS = window("2026-03-01", "2026-03-03")
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -58,7 +65,7 @@ class Vendor(Source):
     """Whose streams these are; nobody reads them."""
 
     name: ClassVar = "vendor"
-    streams: ClassVar = (THINGS, GOALS, STEPS, NOTES)
+    streams: ClassVar = (THINGS, GOALS, STEPS, NOTES, DETAILS)
 
 
 class Place:
@@ -111,7 +118,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """Two days of things, of which thing 1 has a version on each, goals, and steps under them."""
+    """Two days of things, of which thing 1 has a version on each, goals, and what is read under them."""
     place = Place(tmp_path)
     place.land(
         THINGS,
@@ -135,6 +142,7 @@ def place(tmp_path: Path) -> Place:
         ),
         window=TWO_DAYS,
     )
+    place.land(DETAILS, page({"id": "2"}, parent=ParentRow({"thing_id": "2"}, ("2026-03-01",))), window=TWO_DAYS)
     return place
 
 
@@ -159,7 +167,7 @@ ONE_MORE = "UPDATE _state SET rows = rows + 1 WHERE name = 'things' AND partitio
 
 
 def test_what_was_landed_whole_passes_every_check(place: Place) -> None:
-    assert [not_passed(place.look_at(stream)) for stream in Vendor.streams] == [{}, {}, {}, {}]
+    assert [not_passed(place.look_at(stream)) for stream in Vendor.streams] == [{}] * 5
 
 
 @pytest.mark.parametrize(
@@ -268,6 +276,12 @@ def test_what_was_landed_whole_passes_every_check(place: Place) -> None:
             "1 parents, of 1 rows, are neither in vendor.things nor known to be deleted",
             "| thing_id | rows | first_partition |\n| --- | --- | --- |\n| 7 | 1 | 2026-03-01 |",
             id="a record tells of a parent that is missing",
+        ),
+        pytest.param(
+            DETAILS, ["UPDATE vendor.details SET id = '7'"], "parents_exist", WARN, 1,
+            "1 parents, of 1 rows, are neither in vendor.things nor known to be deleted",
+            "| id | rows | first_partition |\n| --- | --- | --- |\n| 7 | 1 | 2026-03-01 |",
+            id="a record tells of a parent that is missing, under a name of its own",
         ),
         pytest.param(
             THINGS, ["UPDATE _state SET vanished = 1 WHERE name = 'things'"], "no_silent_shrink", WARN, 1, SHRUNK,
@@ -452,7 +466,7 @@ def test_a_database_of_before_landings_were_counted_passes(place: Place) -> None
     dropped = ("rows_added", "rows_removed", "counted", "received", "left_out", "duplicates", "quarantined", "vanished")
     place.meddle(*(f"ALTER TABLE _state DROP COLUMN {column}" for column in dropped), "DROP TABLE _fields")
 
-    assert [not_passed(place.look_at(stream)) for stream in Vendor.streams] == [{}, {}, {}, {}]
+    assert [not_passed(place.look_at(stream)) for stream in Vendor.streams] == [{}] * 5
 
 
 def test_one_check_can_be_executed_alone(place: Place) -> None:
