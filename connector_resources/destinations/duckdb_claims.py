@@ -78,11 +78,11 @@ def claim(store: DuckDB, schema: str, name: str, wanted: Claim, *, replace: bool
 def _why_not(store: DuckDB, table: str, found: Claim, wanted: Claim) -> str:
     if (found.source, found.stream, found.account) != (wanted.source, wanted.stream, wanted.account):
         return (
-            f"{table} in {store.path} holds {found}, and this is {wanted}. Their rows would mix: give one of them another "
-            "cache, or another schema_name or table_prefix; write_strategy='replace' throws the rows there away."
+            f"{table} in {store.path} holds {found}, and this is {wanted}. Their rows would mix: give one of them "
+            "another cache, or another schema_name or table_prefix; write_strategy='replace' throws the rows there away."
         )
     ways = {"days": "day by day", "snapshot": "as a snapshot", "reads": "with write_strategy='append'"}
     return (
-        f"{table} in {store.path} was written {ways[found.layout]} so far, and now {ways[wanted.layout]}; its rows would "
-        "be there twice. Go on as before, take another cache, or write_strategy='replace' to begin anew."
+        f"{table} in {store.path} was written {ways[found.layout]} so far, and now {ways[wanted.layout]}; its rows "
+        "would be there twice. Go on as before, take another cache, or write_strategy='replace' to begin anew."
     )
