@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from connector_resources.days import window, within_horizon
 from connector_resources.errors import ConnectorError, MissingCredential, RateLimited
 from connector_resources.http.client import Statistics
 from connector_resources.http.stream import HttpStream
@@ -19,7 +20,7 @@ from orchestration.landings import landings_of, replayable
 from orchestration.lineage import CODE_REFERENCES, COLUMN_SCHEMA, code_reference, stream_columns, stream_lineage
 from orchestration.looking import first_request, observe, sample
 from orchestration.pace import DailyTick
-from orchestration.partitions import looking_back, partition_keys, window, within_horizon
+from orchestration.partitions import looking_back, partition_keys
 from orchestration.progress import Course, Reporter, ending, log_progress
 from orchestration.read_plan import ReadPlan, read_plan
 from orchestration.run_config import StreamConfig

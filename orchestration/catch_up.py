@@ -16,10 +16,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from connector_resources.days import within_horizon
 from connector_resources.errors import InvalidSlice
 from connector_resources.streams import Stream
 from orchestration.pace import DailyTick
-from orchestration.partitions import within_horizon
 from orchestration.read_plan import past_runs
 from orchestration.schedules import DAILY_JOB, UNFINISHED, Streams, range_tags, run_tags
 

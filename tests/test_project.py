@@ -27,6 +27,7 @@ FLOORS = {
     "connector_resources.installed": 0,
     "connector_resources.streams": 0,
     "connector_resources.http": 1,
+    "connector_resources.days": 1,
     "connector_resources.schema": 1,
     "connector_resources.spool": 1,
     "connector_resources.resource": 2,

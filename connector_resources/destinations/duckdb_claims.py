@@ -79,7 +79,7 @@ def _why_not(store: DuckDB, table: str, found: Claim, wanted: Claim) -> str:
     if (found.source, found.stream, found.account) != (wanted.source, wanted.stream, wanted.account):
         return (
             f"{table} in {store.path} holds {found}, and this is {wanted}. Their rows would mix: give one of them "
-            "another cache, or another schema_name or table_prefix; write_strategy='replace' throws the rows there away."
+            "another cache, or another schema_name or table_prefix; write_strategy='replace' throws away what is there."
         )
     ways = {"days": "day by day", "snapshot": "as a snapshot", "reads": "with write_strategy='append'"}
     return (

@@ -17,6 +17,7 @@ import requests
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from connector_resources.days import window
 from connector_resources.destinations.duckdb import DuckDB, Landed
 from connector_resources.resource import HttpSource
 from connector_resources.sandbox.accounts import lasting_credentials
@@ -25,7 +26,6 @@ from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sandbox.settings import Settings
 from connector_resources.sources.aha import PAGES
 from connector_resources.streams import ColumnType, Cursor, Slice, Stream
-from orchestration.partitions import window
 from tests.landing import Record, close_spools, daily, page, spooled
 from tests.orchestration.conftest import Project, kind_of
 

@@ -11,9 +11,10 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from connector_resources.days import window, within_horizon
 from connector_resources.errors import InvalidSlice
 from connector_resources.streams import Cursor, Stream, Window
-from orchestration.partitions import daily, window, within_horizon
+from orchestration.partitions import daily
 from tests.landing import columns
 
 SEEDED = settings(deadline=None, derandomize=True)
