@@ -309,12 +309,16 @@ class DuckDB:
         window: Window | None,
         run_id: str,
         may_shrink: bool = False,
+        read: str | None = None,
+        keep_missing: bool = False,
     ) -> Landed:
         """Replace `partitions` of a stream's table by the rows of a spool, in one transaction.
 
         A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out, and
         those of partitions that the spool was read for and that are not replaced now. With `may_shrink` a snapshot may
-        lose any number of rows, and children all of theirs. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot,
+        lose any number of rows, and children all of theirs. With `read` nothing is replaced: the rows become a
+        partition of that name, which a repetition replaces. With `keep_missing` rows stay whose records the spool
+        does not have. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot,
         OutdatedReading, MalformedPage, InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or
         DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
         """
@@ -335,6 +339,8 @@ class DuckDB:
                 now=dt.datetime.fromtimestamp(self.wall(), dt.UTC),
                 read_for=spool.partitions,
                 counted=spool.counted,
+                read=read,
+                keep_missing=keep_missing,
             )
             try:
                 checked = self._checked(spool, stream, one_by_one=False)
@@ -349,13 +355,13 @@ class DuckDB:
                         "The table is as it was."
                     ) from error
             batch.require_share(self.max_quarantined_share)
-            facts = batch.facts()
+            facts: Mapping[str, PartitionFacts] = batch.facts()
             preview = batch.preview()
             with self._attached(connection, read_only=False):
                 undeclared = tuple(checked.undeclared.values())
                 if not may_shrink:
                     batch.require_rows(where, self.max_shrunk_share, spool.parents_gone)
-                batch.commit(where, facts, undeclared)
+                facts = batch.commit(where, facts, undeclared)
         return Landed(
             batch.table,
             facts,

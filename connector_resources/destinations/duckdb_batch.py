@@ -50,7 +50,11 @@ _CURRENT = (
 
 
 class Batch:
-    """The rows of one extraction on their way from a spool to a table."""
+    """The rows of one extraction on their way from a spool to a table.
+
+    With `read`, they become a partition of that name, beside all that others have brought. With `keep_missing`, rows
+    whose records the extraction does not have stay in the partitions that are replaced.
+    """
 
     def __init__(
         self,
@@ -65,18 +69,23 @@ class Batch:
         now: dt.datetime,
         read_for: Collection[str] = (),
         counted: int | None = None,
+        read: str | None = None,
+        keep_missing: bool = False,
     ) -> None:
         if reserved := [column.name for column in stream.columns if column.name.casefold() in RESERVED]:
             raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]!r} is taken by our own.")
         self._connection = connection
         self._source = source
         self._stream = stream
-        self._partitions = partitions
+        self._partitions = partitions if read is None else (read,)
+        self._read = read
+        self._keeps_missing = keep_missing
+        self._has_versions = stream.is_partitioned or read is not None
         self._window = window
         self._run_id = run_id
         self._begun_at = begun_at
         self._now = now
-        self._others = sorted(set(read_for) - set(partitions)) if stream.inherits_partitions else []
+        self._others = sorted(set(read_for) - set(partitions)) if stream.inherits_partitions and read is None else []
         self._counted = counted
         self._quarantined: list[tuple[str, str, int, str]] = []
         self._fitting: dict[str, int] = {}
@@ -166,8 +175,10 @@ class Batch:
         query = f"SELECT {', '.join(map(quoted, names))} FROM batch {order} LIMIT 5"
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(query).fetchall()]
 
-    def commit(self, where: str, facts: Mapping[str, PartitionFacts], undeclared: Sequence[Undeclared]) -> None:
-        """Write everything of the batch in one transaction.
+    def commit(
+        self, where: str, facts: Mapping[str, PartitionFacts], undeclared: Sequence[Undeclared]
+    ) -> Mapping[str, PartitionFacts]:
+        """Write everything of the batch in one transaction, and return what each of the partitions holds then.
 
         Raises OutdatedReading where rows of a later reading are there: who reads first may come to land last.
         """
@@ -175,11 +186,14 @@ class Batch:
         # Looked up before the transaction, which DuckDB 2 ends when a table is not there.
         stored = columns_of(connection, source, stream.name)
         has_quarantine = bool(columns_of(connection, source, f"{stream.name}_quarantine"))
-        current = CurrentRows(connection, source, stream, self._run_id, self._now)
+        current = CurrentRows(connection, source, stream, self._run_id, self._now, has_versions=self._has_versions)
         told_of = self._told_of()
         with transaction(connection):
             make_state(connection)
             self._require_newest(where)
+            if self._keeps_missing and stored:
+                self._take_missing(stored)
+                facts = self.facts()
             self._replace(where, stored, facts, current)
             if has_quarantine or self._quarantined:
                 self._replace_quarantine()
@@ -194,6 +208,7 @@ class Batch:
             self._note_fields(undeclared)
         self.deleted = current.deleted
         self.deleted_elsewhere = {other.name: other.deleted for other, _ in told_of if other.deleted}
+        return facts
 
     def require_rows(self, where: str, max_shrunk_share: float, parents_gone: int) -> None:
         """Raise ShrunkSnapshot where fewer rows than before are more likely a fault than the truth.
@@ -201,7 +216,7 @@ class Batch:
         That is so of a snapshot that lost more than `max_shrunk_share` of its rows, or all; and of days that lost all
         of theirs while the vendor answered 404 for two of their parents or more.
         """
-        is_snapshot = not self._stream.is_partitioned
+        is_snapshot = not self._has_versions
         if not (is_snapshot or parents_gone >= _SUSPICIOUS_PARENTS):
             return
         if not columns_of(self._connection, self._source, self._stream.name):
@@ -273,13 +288,13 @@ class Batch:
         }
         self.changes = changes(self._connection, self._source, stream.name, stream.primary_key, compared, facts)
         current.remember_touched(self._partitions)
-        if stored and not stream.is_partitioned:
+        if stored and not self._has_versions:
             current.bury_missing(SNAPSHOT, self._begun_at, [record for record, *_ in self._quarantined])
         run(f"DELETE FROM {table} WHERE {replaced}")
         run(f"INSERT INTO {table} BY NAME SELECT *, true AS _is_current, now() AS _loaded_at, "
             f"{literal(self._run_id)} AS _run_id FROM batch")  # fmt: skip
         current.mark(self._begun_at)
-        if stream.is_partitioned and any(change.removed for change in self.changes.values()):
+        if self._has_versions and any(change.removed for change in self.changes.values()):
             self.vanished = current.count_vanished()
         if changed:
             # A view holds the columns there were when it was made, so it is made again when they change. Names in it
@@ -290,6 +305,16 @@ class Batch:
                 f"FROM {quoted(self._source)}.{quoted(stream.name)} WHERE _is_current")  # fmt: skip
             run(f"COMMENT ON VIEW {view} IS {literal(_CURRENT.format(stream.name))}")
             run("USE memory")
+
+    def _take_missing(self, stored: Mapping[str, str]) -> None:
+        """Take into the batch the rows of its partitions whose records it does not have."""
+        names = ", ".join(quoted(name) for name in described(self._connection, "batch") if name.casefold() in stored)
+        same = " AND ".join(f"old.{quoted(name)} = batch.{quoted(name)}" for name in self._stream.primary_key)
+        self._connection.execute(
+            f"INSERT INTO batch BY NAME SELECT {names} FROM store.{quoted(self._source)}.{quoted(self._stream.name)} "
+            f"AS old WHERE _partition IN ({listed(self._partitions)}) "
+            f"AND NOT EXISTS (SELECT 1 FROM batch WHERE {same} AND old._partition = batch._partition)"
+        )
 
     def _note_fields(self, undeclared: Sequence[Undeclared]) -> None:
         """Note when a field nobody declared was seen first, and find out for those that were seen before."""
@@ -322,12 +347,16 @@ class Batch:
 
     def _quarantine_keys(self, bad: Any) -> tuple[str, ...]:
         """Return the partitions a bad record belongs to; the first one where its cursor cannot be read."""
+        if self._read is not None and (self._window is None or bad.cursor is None):
+            return self._partitions
         if bad.partitions:
             return tuple(key for key in bad.partitions if key not in self._others)
         if self._window is None or bad.cursor is None:
             return self._partitions[:1]
         if not self._window.start <= bad.cursor < self._window.end:
             return ()
+        if self._read is not None:
+            return self._partitions
         return (bad.cursor.astimezone(dt.UTC).strftime("%Y-%m-%d"),)
 
     def _lines(self, checked: Checked) -> str:
@@ -348,6 +377,8 @@ class Batch:
         )
 
     def _partition(self) -> str:
+        if self._read is not None:
+            return literal(self._read)
         if self._stream.inherits_partitions:
             return f"unnest({self._landing_in()})"
         if self._window is not None and self._stream.cursor is not None:

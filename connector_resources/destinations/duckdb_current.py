@@ -48,11 +48,20 @@ _TOMBSTONE = {
 class CurrentRows:
     """The flag and the tombstones of one stream, for the time of a commit.
 
+    `has_versions` says whether a record may lie in several partitions; unless it is told, that is so of days.
+
     Made before the transaction, which DuckDB 2 ends when a table is looked up that is not there.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, source: str, stream: Stream, run_id: str, now: datetime
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: str,
+        stream: Stream,
+        run_id: str,
+        now: datetime,
+        *,
+        has_versions: bool | None = None,
     ) -> None:
         self.name = stream.name
         self._connection = connection
@@ -60,6 +69,7 @@ class CurrentRows:
         self._stream = stream
         self._run_id = run_id
         self._now = now
+        self._has_versions = stream.is_partitioned if has_versions is None else has_versions
         self._key = ", ".join(map(quoted, stream.primary_key))
         self._table = f"store.{quoted(source)}.{quoted(stream.name)}"
         self._tombstones = f"store.{quoted(source)}.{quoted(stream.name + '_deleted')}"
@@ -72,7 +82,7 @@ class CurrentRows:
 
     def remember_touched(self, replaced: Sequence[str]) -> None:
         """Note which records have a version in the batch or in the partitions that it replaces."""
-        if self._stream.is_partitioned:
+        if self._has_versions:
             self._run(
                 f"CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT {self._key} FROM batch "
                 f"UNION SELECT DISTINCT {self._key} FROM {self._table} WHERE _partition IN ({listed(replaced)})"
@@ -110,7 +120,7 @@ class CurrentRows:
                 f"DELETE FROM {self._tombstones} AS old USING batch WHERE {self._same('old', 'batch')} "
                 f"AND (old._deleted_at < {_instant(begun_at)} OR old._deleted_at > {_instant(future)})"
             )
-        if self._stream.is_partitioned:
+        if self._has_versions:
             self._mark_newest()
         if (flag := self._stream.deleted_flag) is not None:
             of_batch = f"{self._table} SEMI JOIN batch USING ({self._key}) WHERE _is_current AND {quoted(flag)}"
