@@ -11,12 +11,13 @@ from connector_resources.days import window, within_horizon
 from connector_resources.errors import ConnectorError, MissingCredential, RateLimited
 from connector_resources.http.client import Statistics
 from connector_resources.http.stream import HttpStream
+from connector_resources.landing import landings_of
 from connector_resources.resource import HttpSource, Source
 from connector_resources.streams import Slice, Stream
 from orchestration.automation import follows_its_parent, freshness
 from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, failure
-from orchestration.landings import landings_of, replayable
+from orchestration.landings import replayable
 from orchestration.lineage import CODE_REFERENCES, COLUMN_SCHEMA, code_reference, stream_columns, stream_lineage
 from orchestration.looking import first_request, observe, sample
 from orchestration.pace import DailyTick

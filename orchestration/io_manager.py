@@ -13,8 +13,9 @@ from pydantic import Field
 from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB, Landed
 from connector_resources.destinations.duckdb_changes import Change
 from connector_resources.destinations.duckdb_tables import PartitionFacts, combined_version
-from connector_resources.errors import ConnectorError, DataError, SchemaConflict
+from connector_resources.errors import ConnectorError, SchemaConflict
 from connector_resources.http.client import Statistics
+from connector_resources.landing import land
 from connector_resources.spool import Spool, prune
 from connector_resources.streams import SNAPSHOT, Stream, Window
 from orchestration import markdown
@@ -116,23 +117,16 @@ class Warehouse(dg.ConfigurableIOManager):
 
     def _land(self, context: dg.OutputContext, extraction: Extraction) -> None:
         spool, stream = extraction.spool, extraction.stream
-        try:
-            spool.note_landing(context.run_id)
-            landed = self.store.land(
-                extraction.source,
-                stream,
-                spool,
-                partitions=extraction.partitions,
-                window=extraction.window,
-                run_id=context.run_id,
-                may_shrink=extraction.may_shrink,
-            )
-            spool.mark_committed()
-        except DataError:
-            spool.mark_refused()
-            raise
-        finally:
-            spool.close()
+        landed = land(
+            self.store,
+            extraction.source,
+            stream,
+            spool,
+            partitions=extraction.partitions,
+            window=extraction.window,
+            run_id=context.run_id,
+            may_shrink=extraction.may_shrink,
+        )
         try:
             prune(self.spool_folder, keep_days=self.keep_spools_days, keep_bytes=self.keep_spools_bytes)
         except OSError as error:

@@ -1,37 +1,16 @@
 """Which run landed which partition, and what of it is still on disk and may be landed again."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from connector_resources.destinations.duckdb import DuckDB
-from connector_resources.destinations.duckdb_tables import listed, literal
 from connector_resources.errors import NotReplayable
+from connector_resources.landing import landings_of
 from connector_resources.spool import Kept, kept
 from connector_resources.streams import Stream
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Landing:
-    """The last landing of a partition: when (UTC), by which run, and how many rows it has held since."""
-
-    landed_at: datetime
-    run_id: str
-    rows: int
-
-
-def landings_of(store: DuckDB, source: str, name: str, partitions: Collection[str]) -> Mapping[str, Landing]:
-    """Return the last landing of each of these partitions that has ever been landed."""
-    if store.landed_at(source, name, tuple(partitions)) is None:
-        return {}
-    rows = store.query(
-        "SELECT partition, loaded_at, run_id, rows FROM _state "
-        f"WHERE schema = {literal(source)} AND name = {literal(name)} AND partition IN ({listed(tuple(partitions))})"
-    )
-    return {partition: Landing(*landing) for partition, *landing in rows}
 
 
 def replayable(

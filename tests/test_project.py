@@ -38,6 +38,8 @@ FLOORS = {
     "connector_resources.configs": 4,
     "connector_resources.exceptions": 4,
     "connector_resources.secrets": 4,
+    "connector_resources.landing": 4,
+    "connector_resources.sync": 4,
     "orchestration": 4,
     "orchestration.definitions": 5,
     "orchestration.main_job": 5,

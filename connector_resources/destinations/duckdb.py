@@ -40,6 +40,7 @@ from connector_resources.destinations.duckdb_tables import (
     combined_version,
     described,
     facts_of,
+    is_table,
     lacks,
     landed_keys,
     listed,
@@ -438,6 +439,20 @@ class DuckDB:
                 f"AND partition IN ({listed(partitions)})"
             ).fetchone()
         return None if row is None else row[0]
+
+    def readings(self, source: str, name: str) -> Mapping[str, dt.datetime | None]:
+        """Return when the reading was begun that each partition of a table holds, None where that is not known."""
+        if not self.path.exists():
+            return {}
+        with self._state_read(), self.attached(read_only=True) as connection:
+            stored = columns_of(connection, "main", "_state")
+            if not stored:
+                return {}
+            begun = "extracted_at" if "extracted_at" in stored else "NULL"
+            rows = connection.execute(
+                f"SELECT partition, {begun} FROM store._state WHERE {is_table(source, name)} ORDER BY partition"
+            )
+            return dict(rows.fetchall())
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -6,11 +6,22 @@ lets anybody read anything into any file, and what must not mix there is held by
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from typing import Literal
 
+import duckdb
+
 from connector_resources.destinations.duckdb import DuckDB
-from connector_resources.destinations.duckdb_tables import columns_of, is_table, literal, quoted, transaction
+from connector_resources.destinations.duckdb_tables import (
+    columns_of,
+    is_table,
+    landed_keys,
+    literal,
+    quoted,
+    transaction,
+)
 from connector_resources.errors import TableTaken
+from connector_resources.streams import SNAPSHOT
 
 Layout = Literal["days", "snapshot", "reads"]
 """What a partition of a table is: a day (UTC), all there is, or what one read has brought and every read adds to."""
@@ -55,15 +66,16 @@ def claim(store: DuckDB, schema: str, name: str, wanted: Claim, *, replace: bool
         if columns_of(connection, "main", "_claims"):
             rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM store._claims").fetchall()
             held = {(schema, name): Claim(*said) for schema, name, *said in rows}
-        found = held.get((schema, name))
-        if found == wanted:
+        found = held.get((schema, name)) or _unclaimed(connection, schema, name, wanted)
+        if held.get((schema, name)) == wanted:
             return
         if (other := next((each for each in held.values() if each.mode != wanted.mode), None)) is not None:
             raise TableTaken(
                 f"{store.path} holds {other.mode} rows ({other.source}.{other.stream}), and this would add "
                 f"{wanted.mode} ones. They never share a database; give each a file of its own."
             )
-        if found is not None and not replace:
+        if found not in (None, wanted) and not replace:
+            assert found is not None
             raise TableTaken(_why_not(store, f"{schema}.{name}", found, wanted))
         values = (schema, name, wanted.mode, wanted.source, wanted.stream, wanted.account, wanted.layout)
         with transaction(connection):
@@ -73,6 +85,18 @@ def claim(store: DuckDB, schema: str, name: str, wanted: Claim, *, replace: bool
             )
             connection.execute(f"DELETE FROM store._claims WHERE {is_table(schema, name)}")
             connection.execute(f"INSERT INTO store._claims VALUES ({', '.join(map(literal, values))})")
+
+
+def _unclaimed(connection: duckdb.DuckDBPyConnection, schema: str, name: str, wanted: Claim) -> Claim | None:
+    """Return what a table that nobody has claimed, one of the assets, holds; its rows are taken for the account's."""
+    partitions = landed_keys(connection, schema, name)
+    if not partitions:
+        return None
+    if partitions == {SNAPSHOT}:
+        layout: Layout = "snapshot"
+    else:
+        layout = "days" if all(len(key) == len("2026-01-31") for key in partitions - {SNAPSHOT}) else "reads"
+    return replace_fields(wanted, layout=layout)
 
 
 def _why_not(store: DuckDB, table: str, found: Claim, wanted: Claim) -> str:

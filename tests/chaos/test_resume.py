@@ -27,6 +27,7 @@ import requests
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.http.paginators import PageNumber
 from connector_resources.http.stream import HttpStream
+from connector_resources.landing import Landing, landings_of
 from connector_resources.resource import HttpSource, Source
 from connector_resources.sandbox.accounts import lasting_credentials
 from connector_resources.sandbox.process import SandboxProcess
@@ -34,7 +35,6 @@ from connector_resources.sandbox.settings import Settings
 from connector_resources.sources import discover
 from connector_resources.spool import Spool, kept
 from connector_resources.streams import SNAPSHOT, Slice, Stream, Window
-from orchestration.landings import Landing, landings_of
 from tests.landing import ROOT, child, days
 
 TODAY = datetime.now(UTC).date()

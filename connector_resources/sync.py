@@ -1,0 +1,333 @@
+"""Reading streams into a database without Dagster: what is due, in which order, and how it lands.
+
+A stream in days is read for the days that are not complete yet: those that were never landed, and those whose reading
+was begun before the day had been over for an hour. Days that follow one another are one reading. The tables, the spools
+and the state are those of the assets, so whoever comes later goes on where the other has stopped.
+
+Each stream is committed by itself. One that fails takes those below it along and no other; what was landed stays.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from connector_resources.days import days_between, window, within_horizon
+from connector_resources.destinations.duckdb import DuckDB, Landed
+from connector_resources.destinations.duckdb_claims import Claim, Layout, claim
+from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
+from connector_resources.landing import land, landings_of
+from connector_resources.resource import HttpSource, Source
+from connector_resources.spool import Spool, prune
+from connector_resources.streams import SNAPSHOT, Slice, Stream, Window
+
+logger = logging.getLogger(__name__)
+
+Strategy = Literal["auto", "append", "replace", "merge"]
+"""auto: days that are due are read and replaced, snapshots are replaced whole · merge: the same, but records that a
+snapshot does not have any more stay · replace: everything is read, and replaces all there is · append: what is new
+since the last read is put beside what is there."""
+
+SETTLED = timedelta(hours=1)
+"""A day counts as complete when it was read so long after its end, as the daily schedule does it."""
+
+_LONGEST_WAIT_SECONDS, _WAITS = 3600.0, 10
+"""How long a vendor is waited for at once, and how often for one stream, before that is an error."""
+
+KEEP_SPOOLS_DAYS, KEEP_SPOOLS_BYTES = 7.0, 2_000_000_000
+
+
+class Cache(Protocol):
+    """Where a reading lands."""
+
+    @property
+    def store(self) -> DuckDB:
+        """The database."""
+        ...
+
+    @property
+    def spools(self) -> Path:
+        """Where readings are kept until they have landed, and for a while after that."""
+        ...
+
+    def schema_of(self, source: str) -> str:
+        """Return the schema of a source's tables."""
+        ...
+
+    def table_of(self, stream: str) -> str:
+        """Return the name of a stream's table."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRead:
+    """What the reading of one stream has brought: `landed` are its commits, none where nothing was due."""
+
+    stream: Stream
+    landed: Sequence[Landed] = ()
+    requests: int = 0
+    seconds: float = 0.0
+
+    @property
+    def records(self) -> int:
+        """How many records the source sent that belong to what was asked for."""
+        return sum(each.received - each.left_out for each in self.landed)
+
+
+class Watcher(Protocol):
+    """Whoever wants to know where a reading is."""
+
+    def planned(self, streams: Sequence[Stream]) -> None:
+        """Take note of the streams that are going to be read, in their order."""
+        ...
+
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
+        """Take note that a stream is going to be asked for these partitions."""
+        ...
+
+    def paged(self, stream: Stream, spool: Spool) -> None:
+        """Take note of a page."""
+        ...
+
+    def ended(self, stream: Stream, outcome: StreamRead | ConnectorError) -> None:
+        """Take note of what became of a stream."""
+        ...
+
+
+class Unwatched:
+    """A watcher that does nothing."""
+
+    def planned(self, streams: Sequence[Stream]) -> None:
+        """Do nothing."""
+
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
+        """Do nothing."""
+
+    def paged(self, stream: Stream, spool: Spool) -> None:
+        """Do nothing."""
+
+    def ended(self, stream: Stream, outcome: StreamRead | ConnectorError) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of each stream: read, or failed and why; by name, parents before their substreams."""
+
+    read: Mapping[str, StreamRead]
+    failed: Mapping[str, ConnectorError]
+
+
+@dataclass(slots=True)
+class Sync:
+    """One reading of streams of a source into a cache.
+
+    `start` is the first day (UTC) to be read of a stream in days. With `is_full`, days that are complete are read
+    again, too, and from their first page even where an interrupted reading has left some on disk.
+    """
+
+    source: Source
+    cache: Cache
+    mode: Literal["sandbox", "live"]
+    start: date
+    strategy: Strategy = "auto"
+    is_full: bool = False
+    watcher: Watcher = field(default_factory=Unwatched)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
+    run_id: str = field(default_factory=lambda: f"read-{uuid.uuid4()}")
+    _appended: dict[str, list[str]] = field(default_factory=dict)
+
+    def read(self, streams: Sequence[Stream]) -> Outcome:
+        """Read streams and the parents they need. Raises nothing of ours: what failed is in the outcome.
+
+        Where the database, or a credential, is what fails, the streams that are left are not tried.
+        """
+        ordered = with_parents(streams)
+        self.watcher.planned(ordered)
+        read: dict[str, StreamRead] = {}
+        failed: dict[str, ConnectorError] = {}
+        for stream in ordered:
+            parent = None if stream.parent is None else stream.parent.stream.name
+            try:
+                if parent in failed:
+                    raise _below(stream, parent, failed[parent])
+                read[stream.name] = self._read(stream)
+                self.watcher.ended(stream, read[stream.name])
+            except ConnectorError as error:
+                failed[stream.name] = error
+                self.watcher.ended(stream, error)
+                if isinstance(error, DestinationError | MissingCredential):
+                    break
+        prune(self.cache.spools, keep_days=KEEP_SPOOLS_DAYS, keep_bytes=KEEP_SPOOLS_BYTES)
+        return Outcome(read, failed)
+
+    def _read(self, stream: Stream) -> StreamRead:
+        began, before = time.monotonic(), replace(self.source.statistics)
+        stored = stored_as(stream, self.cache)
+        schema = self.cache.schema_of(self.source.name)
+        claim(self.cache.store, schema, stored.name, self._claim(stream), replace=self.strategy == "replace")
+        landed = [self._landed(stream, stored, schema, keys) for keys in self._due(stream, stored, schema)]
+        requests = self.source.statistics.since(before).requests
+        return StreamRead(stream, tuple(landed), requests, time.monotonic() - began)
+
+    def _claim(self, stream: Stream) -> Claim:
+        account = self.source.account if isinstance(self.source, HttpSource) and self.mode == "live" else self.mode
+        return Claim(self.mode, self.source.connector, stream.name, account, self._layout(stream))
+
+    def _layout(self, stream: Stream) -> Layout:
+        if self.strategy == "append":
+            return "reads"
+        return "days" if stream.is_partitioned else "snapshot"
+
+    def _due(self, stream: Stream, stored: Stream, schema: str) -> Sequence[Sequence[str]]:
+        """Return the partitions to read, those that follow one another together."""
+        if not stream.is_partitioned:
+            return ((SNAPSHOT,),)
+        now = self.clock()
+        days = days_between(self.start, now.date())
+        if not days:
+            raise InvalidSlice(f"{stream.name}: the first day to read, {self.start}, has not begun (UTC).")
+        readings = self.cache.store.readings(schema, stored.name)
+        if self.strategy == "append" and (last := _last(readings)) is not None:
+            days = days_between(last.date(), now.date())
+        elif self.strategy in ("auto", "merge") and not self.is_full:
+            above: Mapping[str, datetime | None] = {}
+            if stored.parent is not None and stored.parent.stream.is_partitioned:
+                above = self.cache.store.readings(schema, stored.parent.stream.name)
+            days = tuple(day for day in days if _is_due(day, readings.get(day), above.get(day)))
+        try:
+            days = tuple(within_horizon(stream, days, now)) if days else ()
+        except InvalidSlice:  # none of these days is listed any more
+            return ()
+        return blocks(days)
+
+    def _landed(self, stream: Stream, stored: Stream, schema: str, keys: Sequence[str]) -> Landed:
+        store, is_append = self.cache.store, self.strategy == "append"
+        asked = Slice(
+            window=self._window(stream, stored, schema, keys),
+            parents=None
+            if stored.parent is None
+            else store.parent_rows(schema, stored, self._parent_partitions(stored.parent.stream, keys)),
+        )
+        self.watcher.began(stream, keys, asked)
+        spool = self._extracted(stream, asked, keys, lambda runs: self._last_landed(schema, stored.name, keys, runs))
+        partitions, how = list(keys), dict[str, Any]()
+        if is_append:
+            begun_at = datetime.fromtimestamp(spool.started_at, UTC)
+            how["read"] = begun_at.isoformat(timespec="microseconds")
+        elif self.strategy == "replace":
+            how["may_shrink"] = True
+            if not _has_horizon(stream):
+                partitions += [key for key in store.landed_partitions(schema, stored.name) if key not in set(keys)]
+        elif self.strategy == "merge" and not stream.is_partitioned:
+            how["keep_missing"] = True
+        landed = land(
+            store, schema, stored, spool, partitions=partitions, window=asked.window, run_id=self.run_id, **how
+        )
+        if is_append:
+            self._appended.setdefault(stored.name, []).append(how["read"])
+        return landed
+
+    def _extracted(
+        self, stream: Stream, asked: Slice, keys: Sequence[str], not_before: Callable[[Collection[str]], float]
+    ) -> Spool:
+        """Return the reading, complete; a wait that the vendor asks for is waited for, up to an hour at a time."""
+        for attempt in range(_WAITS + 1):
+            try:
+                return self.source.extract(
+                    stream,
+                    asked,
+                    self.cache.spools,
+                    lambda spool: self.watcher.paged(stream, spool),
+                    partitions=keys,
+                    not_before=not_before,
+                    anew=self.is_full and not attempt,
+                )
+            except RateLimited as error:
+                if error.wait_seconds > _LONGEST_WAIT_SECONDS or attempt == _WAITS:
+                    raise
+                logger.warning("%s", error)
+                self.sleep(error.wait_seconds)
+        raise AssertionError("The last attempt returns or raises.")
+
+    def _window(self, stream: Stream, stored: Stream, schema: str, keys: Sequence[str]) -> Window | None:
+        if not stream.selects_a_window:
+            return None
+        whole = window(keys)
+        last = _last(self.cache.store.readings(schema, stored.name)) if self.strategy == "append" else None
+        return whole if last is None else Window(max(last, whole.start), whole.end)
+
+    def _parent_partitions(self, parent: Stream, keys: Sequence[str]) -> Sequence[str] | None:
+        """Return the partitions of a parent that substreams are read under, None for all of a snapshot."""
+        if not parent.is_partitioned:
+            return None
+        return self._appended.get(parent.name, []) if self.strategy == "append" else keys
+
+    def _last_landed(self, schema: str, name: str, keys: Sequence[str], runs: Collection[str]) -> float:
+        """Return when any of the partitions was last landed by another run than these."""
+        landings = landings_of(self.cache.store, schema, name, keys).values()
+        return max((each.landed_at.timestamp() for each in landings if each.run_id not in runs), default=0.0)
+
+
+def with_parents(streams: Sequence[Stream]) -> Sequence[Stream]:
+    """Return streams and the parents they are read under, each once and parents first."""
+    found: dict[str, Stream] = {}
+    for stream in streams:
+        lineage = [stream]
+        while (parent := lineage[-1].parent) is not None:
+            lineage.append(parent.stream)
+        for each in reversed(lineage):
+            # What was asked for counts, not what is known of it as a parent: it may have another key.
+            found.setdefault(each.name, next((asked for asked in streams if asked.name == each.name), each))
+    return tuple(found.values())
+
+
+def stored_as(stream: Stream, cache: Cache) -> Stream:
+    """Return a stream under the names of a cache's tables, its parents and what it tells of among them."""
+    renamed = replace(stream, name=cache.table_of(stream.name))
+    if stream.parent is not None:
+        renamed = replace(renamed, parent=replace(stream.parent, stream=stored_as(stream.parent.stream, cache)))
+    if stream.deletions is not None:
+        told = {kind: stored_as(each, cache) for kind, each in stream.deletions.streams.items()}
+        renamed = replace(renamed, deletions=replace(stream.deletions, streams=told))
+    return renamed
+
+
+def blocks(days: Sequence[str]) -> Sequence[Sequence[str]]:
+    """Return days in groups that follow one another."""
+    found: list[list[str]] = [list(days[:1])] if days else []
+    for day, following in pairwise(map(date.fromisoformat, days)):
+        if following - day == timedelta(days=1):
+            found[-1].append(following.isoformat())
+        else:
+            found.append([following.isoformat()])
+    return found
+
+
+def _is_due(day: str, read: datetime | None, read_above: datetime | None) -> bool:
+    """Whether a day has to be read: it was not, or before it was complete, or before its parents were."""
+    end = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
+    return read is None or read < end + SETTLED or (read_above is not None and read < read_above)
+
+
+def _last(readings: Mapping[str, datetime | None]) -> datetime | None:
+    return max((at.astimezone(UTC) for at in readings.values() if at is not None), default=None)
+
+
+def _has_horizon(stream: Stream) -> bool:
+    lineage: Stream | None = stream
+    while lineage is not None:
+        if lineage.cursor is not None and lineage.cursor.horizon is not None:
+            return True
+        lineage = None if lineage.parent is None else lineage.parent.stream
+    return False
+
+
+def _below(stream: Stream, parent: str | None, reason: ConnectorError) -> ConnectorError:
+    return ConnectorError(f"{stream.name} was not read, for it is read under {parent}, which failed: {reason}")
