@@ -12,6 +12,7 @@ from connector_resources.errors import ConnectorError, MissingCredential, RateLi
 from connector_resources.http.client import Statistics
 from connector_resources.http.stream import HttpStream
 from connector_resources.landing import landings_of
+from connector_resources.progress import Course, Reporter, ending, log_progress
 from connector_resources.resource import HttpSource, Source
 from connector_resources.streams import Slice, Stream
 from orchestration.automation import follows_its_parent, freshness
@@ -22,7 +23,6 @@ from orchestration.lineage import CODE_REFERENCES, COLUMN_SCHEMA, code_reference
 from orchestration.looking import first_request, observe, sample
 from orchestration.pace import DailyTick
 from orchestration.partitions import looking_back, partition_keys
-from orchestration.progress import Course, Reporter, ending, log_progress
 from orchestration.read_plan import ReadPlan, read_plan
 from orchestration.run_config import StreamConfig
 

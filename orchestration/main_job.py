@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from connector_resources.errors import MissingCredential
+from connector_resources.progress import IS_PROGRESS, is_watched
 from connector_resources.resource import HttpSource
-from orchestration.progress import IS_PROGRESS, is_watched
-from orchestration.terminal import bars
+from connector_resources.terminal import bars
 
 _ROOT = Path(__file__).parents[1]
 

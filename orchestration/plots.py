@@ -57,7 +57,6 @@ _STYLE: Mapping[str, Any] = {
 }
 _WIDTH_INCHES, _HEIGHT_INCHES = 9.0, 4.0
 _PATH, _FRACTION = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d)\d+")
-_DURATIONS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
 _DURATION_TICKS: Mapping[str, float] = {
     "1 s": 1, "10 s": 10, "1 min": 60, "5 min": 300, "30 min": 1800, "2 h": 7200, "8 h": 28800, "1 day": 86400,
     "3 days": 3 * 86400, "10 days": 10 * 86400, "30 days": 30 * 86400, "100 days": 100 * 86400,
@@ -233,21 +232,9 @@ def legend(axes: "Axes") -> None:
 # Numbers and names
 
 
-def duration(seconds: float) -> str:
-    """Return a duration for people: `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
-    length, unit = next((length, unit) for least, length, unit in _DURATIONS if seconds >= least)
-    value = seconds / length
-    return f"{value:.1f} {unit}" if value < 10 and unit in ("h", "days") else f"{value:.0f} {unit}"
-
-
 def counted(number: float, one: str, many: str = "") -> str:
     """Return a number and what it counts: `1 idea`, `1,200 ideas`."""
     return f"{number:,.0f} {one if number == 1 else many or one + 's'}"
-
-
-def share(part: float, whole: float) -> str:
-    """Return a part of a whole in percent; of nothing it is none."""
-    return f"{part / whole if whole else 0:.0%}".replace("%", " %")
 
 
 def shortened(text: str, length: int = 38) -> str:

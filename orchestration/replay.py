@@ -19,8 +19,8 @@ from rich.table import Table
 
 from connector_resources.errors import ConfigurationError
 from connector_resources.spool import Kept, kept, prune
+from connector_resources.terminal import bars
 from orchestration.main_job import progress_lines
-from orchestration.terminal import bars
 
 _ROOT = Path(__file__).parents[1]
 

@@ -2,21 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from orchestration.plots import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    MUTED,
-    RED,
-    SKY,
-    Plot,
-    bars,
-    counted,
-    legend,
-    most_common,
-    share,
-)
+from connector_resources.words import share
+from orchestration.plots import BLUE, GREEN, GREY, INK, MUTED, RED, SKY, Plot, bars, counted, legend, most_common
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from connector_resources.words import duration, share
 from orchestration.plots import (
     BLUE,
     GREEN,
@@ -13,12 +14,10 @@ from orchestration.plots import (
     Plot,
     bars,
     counted,
-    duration,
     durations,
     legend,
     monday,
     most_common,
-    share,
     shortened,
     steps,
     weeks,

@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from orchestration.plots import counted, duration, shortened
+from connector_resources.words import duration
+from orchestration.plots import counted, shortened
 from orchestration.report.charts import charts, themed
 from orchestration.report.facts import AssetFacts, Report
 

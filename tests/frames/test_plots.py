@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from connector_resources.words import duration
 from orchestration.frames import aha, companies, drift
 from orchestration.frames.aha_plots import FEATURES_BY_STATUS, IDEAS_BY_VOTES, LEAD_DAYS, RELEASE_BURN_UP
 from orchestration.frames.asset import frame_asset
@@ -24,7 +25,7 @@ from orchestration.frames.drift_plots import (
     MESSAGES_BY_DAY,
 )
 from orchestration.io_manager import Warehouse
-from orchestration.plots import Image, Plot, duration, shortened
+from orchestration.plots import Image, Plot, shortened
 
 PLOTS: Mapping[str, tuple[Columns, Plot]] = {
     "features": (aha.FEATURES, FEATURES_BY_STATUS),

@@ -16,13 +16,13 @@ from connector_resources.http.authenticators import Authenticator, BearerToken
 from connector_resources.http.client import Statistics
 from connector_resources.http.rate_limit import RateLimit
 from connector_resources.http.stream import HttpStream
+from connector_resources.progress import Course, Progress, Reporter, ending, is_watched, log_progress, watched_by
 from connector_resources.resource import HttpSource
 from connector_resources.spool import PageMark, Spool, SpoolKey
 from connector_resources.streams import Column, Cursor, ParentRow, Slice, Stream
+from connector_resources.terminal import bars
 from orchestration.main_job import progress_lines
-from orchestration.progress import Course, Progress, Reporter, ending, is_watched, log_progress, watched_by
 from orchestration.read_plan import ReadPlan
-from orchestration.terminal import bars
 from tests.orchestration.conftest import DAYS, Project
 
 THINGS = HttpStream(name="things", description="", path="/", columns=(Column("id", "string", ""),), primary_key=("id",))

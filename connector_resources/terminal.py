@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Display
 from rich.table import Column
 
-from orchestration.progress import Progress, watched_by
+from connector_resources.progress import Progress, watched_by
 
 
 class _Bars:
@@ -41,15 +42,23 @@ class _Bars:
 
 @contextmanager
 def bars(console: Console, streams: int) -> Iterator[None]:
-    """Show what the streams of this process do, `streams` of them, while the block runs.
+    """Show what the streams of this process do, `streams` of them, while the block runs: on a terminal, in a notebook.
 
     Where `console` is none nothing is written, and the lines of the log are all there is.
     """
+    if _has_widgets(console):
+        yield from _drawn(console, streams)
+        return
     if not console.is_terminal or console.is_dumb_terminal:
         yield
         return
     with _kept(console) as terminal:
         yield from _drawn(terminal, streams)
+
+
+def _has_widgets(console: Console) -> bool:
+    """Whether it is a notebook that can draw bars; one without ipywidgets can only write lines."""
+    return console.is_jupyter and find_spec("ipywidgets") is not None
 
 
 @contextmanager

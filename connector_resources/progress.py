@@ -19,8 +19,7 @@ from connector_resources.http.stream import parents_behind
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import PageMark, Spool
 from connector_resources.streams import Slice, Stream
-from orchestration.plots import duration, share
-from orchestration.read_plan import ReadPlan
+from connector_resources.words import duration, share
 
 _PAGES_TO_GO_BY = 3
 """So many pages tell a pace; the first has more to do than the others."""
@@ -69,6 +68,26 @@ class Progress:
         return f"{self.name}: {where}{f'; {self.budget}' if self.budget else ''}"
 
 
+class Expected(Protocol):
+    """What is known of a reading before it begins.
+
+    `stream` is its name for people, `requests` how many are expected, None where nobody knows. `per_minute` is how many
+    an account may send at most, `used_today` what this host has sent since midnight (UTC), `budget` how many a day may
+    have, 0 for any number.
+    """
+
+    @property
+    def stream(self) -> str: ...  # noqa: D102
+    @property
+    def requests(self) -> int | None: ...  # noqa: D102
+    @property
+    def per_minute(self) -> float: ...  # noqa: D102
+    @property
+    def used_today(self) -> int: ...  # noqa: D102
+    @property
+    def budget(self) -> int: ...  # noqa: D102
+
+
 @dataclass(slots=True)
 class Course:
     """One reading, followed: what is on disk at its start does not count for its pace."""
@@ -76,7 +95,7 @@ class Course:
     source: Source
     stream: Stream
     asked: Slice
-    plan: ReadPlan
+    plan: Expected
     before: Statistics
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
@@ -186,8 +205,13 @@ def ending(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for watcher in _watchers:
-            watcher.ended(name)
+        tell_ended(name)
+
+
+def tell_ended(name: str) -> None:
+    """Tell watchers that the stream has ended."""
+    for watcher in _watchers:
+        watcher.ended(name)
 
 
 def log_progress(log: logging.Logger) -> Callable[[str], None]:
