@@ -1,0 +1,98 @@
+"""What a person sees of a reading: bars on a terminal or in a notebook, lines where neither is, all on stderr."""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from connector_resources import sync
+from connector_resources.errors import ConnectorError
+from connector_resources.progress import Course, Reporter, tell_ended
+from connector_resources.resource import HttpSource, Source
+from connector_resources.spool import Spool
+from connector_resources.streams import SNAPSHOT, Slice, Stream
+from connector_resources.words import duration
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What is known of a reading before it begins; see `progress.Expected`."""
+
+    stream: str
+    per_minute: float = math.inf
+    used_today: int = 0
+    budget: int = 0
+    requests: int | None = None
+
+    @classmethod
+    def of(cls, source: Source, stream: Stream) -> "Expectation":
+        """Return what is known of reading a stream of a source now."""
+        name = f"{source.name}.{stream.name}"
+        if not isinstance(source, HttpSource):
+            return cls(name)
+        budget = source.daily_request_budget
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        used = source.requests_since(midnight) if budget else 0
+        return cls(name, source.requests_per_minute(stream), used, budget)
+
+
+@contextmanager
+def watcher(source: Source, is_shown: bool | None) -> Iterator[sync.Watcher]:
+    """Yield what shows a reading for the time of a block; with `False` it shows nothing."""
+    if is_shown is False:
+        yield sync.Unwatched()
+        return
+    with ExitStack() as shown:
+        yield _Shown(source, shown)
+
+
+class _Shown(sync.Watcher):
+    def __init__(self, source: Source, shown: ExitStack) -> None:
+        self._source = source
+        self._block = shown
+        self._reporter: Reporter | None = None
+
+    def planned(self, streams: Sequence[Stream]) -> None:
+        from rich.console import Console
+
+        from connector_resources.terminal import bars
+
+        self._block.enter_context(bars(Console(stderr=True), len(streams)))
+
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
+        if partitions and partitions[0] != SNAPSHOT:
+            days = partitions[0] if len(partitions) == 1 else f"{partitions[0]} … {partitions[-1]}"
+            _say(f"{self._name(stream)}: reading {days}.")
+        before = replace(self._source.statistics)
+        expected = Expectation.of(self._source, stream)
+        self._reporter = Reporter(Course(self._source, stream, asked, expected, before), _say)
+
+    def paged(self, stream: Stream, spool: Spool) -> None:
+        if self._reporter is not None:
+            self._reporter(spool)
+
+    def ended(self, stream: Stream, outcome: "sync.StreamRead | ConnectorError") -> None:
+        tell_ended(self._name(stream))
+        if isinstance(outcome, ConnectorError):
+            _say(f"{self._name(stream)}: failed. {outcome}")
+        elif not outcome.landed:
+            _say(f"{self._name(stream)}: nothing is due; all days are complete.")
+        else:
+            requests = f", {_counted(outcome.requests, 'request')}" if isinstance(self._source, HttpSource) else ""
+            _say(
+                f"{self._name(stream)}: {_counted(outcome.records, 'record')} read{requests}, "
+                f"{duration(outcome.seconds)}."
+            )
+
+    def _name(self, stream: Stream) -> str:
+        return f"{self._source.name}.{stream.name}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 -- what a person watches
