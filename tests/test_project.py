@@ -24,6 +24,7 @@ PACKAGES = ("connector_resources", "orchestration")
 
 FLOORS = {
     "connector_resources.errors": 0,
+    "connector_resources.html_text": 0,
     "connector_resources.installed": 0,
     "connector_resources.streams": 0,
     "connector_resources.http": 1,
