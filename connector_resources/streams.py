@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from connector_resources.document_fields import DocumentFields
 from connector_resources.errors import InvalidSlice
 
 ColumnType = Literal["string", "integer", "number", "decimal", "boolean", "timestamp", "epoch_ms", "date", "json"]
@@ -125,8 +126,9 @@ class Stream:
     selects a window; a substream without such a cursor lands in the partitions of its parent; any other stream is a
     snapshot, replaced whole. A stream that is not `enabled` is there but off until the configuration turns it on.
     `deleted_flag` names a column that is true where the vendor has deleted the record and lists it nevertheless;
-    `deletions` says what the stream tells of the deletion of other records. `declared_at` is the file and the line of
-    the statement that declares the stream; it does not count when streams are compared.
+    `deletions` says what the stream tells of the deletion of other records. `document` says how a record is read as a
+    text; like descriptions it changes no table, so it counts neither in comparisons nor in the hash. `declared_at` is
+    the file and the line of the statement that declares the stream; it does not count when streams are compared.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Stream:
     enabled: bool = True
     deleted_flag: str | None = None
     deletions: Deletions | None = field(default=None, repr=False)
+    document: DocumentFields | None = field(default=None, repr=False, compare=False)
     declared_at: tuple[str, int] = field(default=("", 0), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -159,6 +162,8 @@ class Stream:
                 raise ValueError(
                     f"{self.name}: one id cannot name a record of {several[0]}, whose key has more columns."
                 )
+        if self.document is not None and (missing := [name for name in self.document.columns if name not in names]):
+            raise ValueError(f"{self.name}: columns that documents are made of and are not declared: {missing[0]}.")
         for column in self.columns:
             if column.parent is not None and (self.parent is None or column.parent not in self.parent.fields):
                 raise ValueError(f"{self.name}.{column.name}: the parent has no field {column.parent!r}.")

@@ -23,6 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("connector_resources", "orchestration")
 
 FLOORS = {
+    "connector_resources.document_fields": 0,
     "connector_resources.errors": 0,
     "connector_resources.html_text": 0,
     "connector_resources.installed": 0,
@@ -37,6 +38,7 @@ FLOORS = {
     "connector_resources.sources": 3,
     "connector_resources.api": 4,
     "connector_resources.configs": 4,
+    "connector_resources.documents": 4,
     "connector_resources.exceptions": 4,
     "connector_resources.secrets": 4,
     "connector_resources.catalog": 4,

@@ -29,7 +29,7 @@ Streams that need a role, a plan or a setting that not every account has are dec
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, NoReturn
@@ -38,6 +38,17 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from pydantic import ValidationError
 
+from connector_resources.document_fields import (
+    DocumentFields,
+    Neighbours,
+    Passage,
+    People,
+    Record,
+    Remark,
+    Thread,
+    instant_of,
+    value_at,
+)
 from connector_resources.errors import (
     ConfigurationError,
     DataError,
@@ -148,6 +159,47 @@ def work_totals(record: str) -> tuple[Column, ...]:
     )
 
 
+# How records are read as documents: rich text below its name, and the facts that people search by.
+
+REFERENCE = {"reference_num": "reference_num"}
+ADDRESS = {"url": "url"}
+CREATED_AND_UPDATED = {"created_at": "created_at", "updated_at": "updated_at"}
+STATUS = {"status": "workflow_status.name"}
+WORKSPACE = {"workspace": "project.name"}
+ASSIGNEE = {"assigned_to": "assigned_to_user.name"}
+TAG_NAMES = {"tags": "tags"}
+ABOUT = Passage("description.body")
+
+
+def document(
+    *facts: Mapping[str, str],
+    title: str = "name",
+    body: tuple[Passage, ...] = (ABOUT,),
+    thread: Thread | None = None,
+) -> DocumentFields:
+    """Return what a record's document is made of, with these facts."""
+    return DocumentFields(title, body, {name: path for each in facts for name, path in each.items()}, thread)
+
+
+PLANNED = (ADDRESS, REFERENCE, STATUS, WORKSPACE, CREATED_AND_UPDATED)
+"""What is known of initiatives, releases, epics and features alike."""
+ON_THE_MARKET = (ADDRESS, REFERENCE, CREATED_AND_UPDATED)
+CANVAS = document(
+    ADDRESS,
+    REFERENCE,
+    {"kind": "kind"},
+    WORKSPACE,
+    body=(ABOUT, Passage("components", each=("name", "description.body"))),
+)
+
+
+def _commented(comments: Sequence[Record], _: People) -> Iterator[Remark]:
+    """Yield the comments of an idea, oldest first."""
+    for comment in sorted(comments, key=lambda each: (str(each["created_at"]), str(each["id"]))):
+        author = value_at(comment["idea_commenter_user"], "name")
+        yield Remark(str(author or "Somebody"), instant_of(comment["created_at"]), str(comment["body"] or ""))
+
+
 products = DetailedStream(
     name="products",
     description="Workspaces and product lines, which hold everything else; teams are among them.",
@@ -157,6 +209,7 @@ products = DetailedStream(
     paginator=PAGES,
     detail="/products/{id}",
     detail_record="product",
+    document=document(ADDRESS, {"reference_prefix": "reference_prefix", "kind": "workspace_type"}, CREATED_AND_UPDATED),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(
@@ -244,6 +297,7 @@ initiatives = HttpStream(
     records="initiatives",
     params=ALL_FIELDS,
     paginator=PAGES,
+    document=document(*PLANNED, ASSIGNEE),
     primary_key=("id",),
     cursor=UPDATED,
     columns=(
@@ -288,6 +342,13 @@ goals = HttpStream(
     path="/goals",
     records="goals",
     paginator=PAGES,
+    document=document(
+        ADDRESS,
+        REFERENCE,
+        WORKSPACE,
+        CREATED_AND_UPDATED,
+        body=(ABOUT, Passage("success_metric", "How success is measured", each=("name", "description.body"))),
+    ),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(
@@ -323,6 +384,19 @@ key_results = HttpStream(
     records="key_results",
     paginator=PAGES,
     parent=Parent(goals, {"goal_id": "id"}, unless_empty="key_results"),
+    document=document(
+        REFERENCE,
+        STATUS,
+        ASSIGNEE,
+        CREATED_AND_UPDATED,
+        {"progress": "progress", "goal_id": "goal_id"},
+        body=(
+            ABOUT,
+            Passage("starting_metric", "At the start", is_html=False),
+            Passage("current_metric", "Now", is_html=False),
+            Passage("target_metric", "To reach", is_html=False),
+        ),
+    ),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(
@@ -353,6 +427,9 @@ releases = DetailedStream(
     detail_record="release",
     unless_has="updated_at",
     parent=of_product,
+    document=document(
+        *PLANNED, {"release_date": "release_date", "released": "released"}, body=(Passage("theme.body"),)
+    ),
     primary_key=("id",),
     cursor=UPDATED,
     columns=(
@@ -469,6 +546,7 @@ epics = HttpStream(
     records="epics",
     params=ALL_FIELDS,
     paginator=PAGES,
+    document=document(*PLANNED, ASSIGNEE, TAG_NAMES, {"initiative": "initiative.name", "release": "release.name"}),
     primary_key=("id",),
     cursor=UPDATED,
     columns=(
@@ -489,6 +567,13 @@ features = HttpStream(
     records="features",
     params=ALL_FIELDS,
     paginator=PAGES,
+    document=document(
+        *PLANNED,
+        ASSIGNEE,
+        TAG_NAMES,
+        {"kind": "workflow_kind.name", "release": "release.name", "epic": "epic.name"},
+        body=(ABOUT, Passage("requirements", "Requirements", each=("name", "description.body"))),
+    ),
     primary_key=("id",),
     cursor=UPDATED,
     columns=(
@@ -571,6 +656,21 @@ ideas = HttpStream(
     records="ideas",
     params=ALL_FIELDS,
     paginator=PAGES,
+    document=document(
+        ADDRESS,
+        REFERENCE,
+        STATUS,
+        {"workspace": "product.name", "votes": "votes", "visibility": "visibility"},
+        TAG_NAMES,
+        {"categories": "categories.name", "feature": "feature.reference_num"},
+        CREATED_AND_UPDATED,
+        body=(ABOUT, Passage("admin_response.body", "Response")),
+        thread=Thread(
+            Neighbours("idea_comments", ("idea_id", "id", "body", "created_at", "idea_commenter_user"), path="id"),
+            _commented,
+            heading="Comments",
+        ),
+    ),
     primary_key=("id",),
     cursor=UPDATED,
     columns=(
@@ -811,6 +911,13 @@ comments = HttpStream(
     params=ALL_FIELDS,
     paginator=PAGES,
     parent=of_product,
+    document=document(
+        ADDRESS,
+        {"author": "user.name", "on_type": "commentable.type", "on_id": "commentable.id"},
+        CREATED_AND_UPDATED,
+        title="Comment {id}",
+        body=(Passage("body"),),
+    ),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(
@@ -834,6 +941,12 @@ tasks = HttpStream(
     records="tasks",
     params=ALL_FIELDS,
     paginator=PAGES,
+    document=document(
+        ADDRESS,
+        {"status": "status", "due_date": "due_date", "on": "taskable.reference_num"},
+        CREATED_AND_UPDATED,
+        body=(Passage("body"),),
+    ),
     primary_key=("id",),
     cursor=UPDATED,
     columns=(
@@ -864,6 +977,7 @@ pages = DetailedStream(
     detail="/pages/{id}",
     detail_record="page",
     parent=of_product,
+    document=document(ADDRESS, REFERENCE, TAG_NAMES, {"kind": "document_type_name"}, CREATED_AND_UPDATED),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(
@@ -914,6 +1028,10 @@ personas = DetailedStream(
     detail="/personas/{id}",
     detail_record="persona",
     parent=of_product,
+    document=document(
+        *ON_THE_MARKET,
+        body=(Passage("occupation", "Occupation", is_html=False), Passage("quote", "In their words", is_html=False)),
+    ),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(
@@ -933,6 +1051,7 @@ competitors = DetailedStream(
     detail="/competitors/{id}",
     detail_record="competitor",
     parent=of_product,
+    document=document(*ON_THE_MARKET, body=(Passage("subtitle", is_html=False),)),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(
@@ -951,6 +1070,7 @@ creative_briefs = DetailedStream(
     detail="/creative_briefs/{id}",
     detail_record="creative_brief",
     parent=of_product,
+    document=document(*ON_THE_MARKET, body=()),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(*identity("the brief"), *MARKET_RECORD),
@@ -972,6 +1092,7 @@ strategy_models = HttpStream(
     path="/strategy_models",
     records="strategy_models",
     paginator=PAGES,
+    document=CANVAS,
     primary_key=("id",),
     columns=(*identity("the model"), *STRATEGY_CANVAS),
 )
@@ -982,6 +1103,7 @@ strategy_positions = HttpStream(
     path="/strategy_positions",
     records="strategy_positions",
     paginator=PAGES,
+    document=CANVAS,
     primary_key=("id",),
     columns=(*identity("the positioning"), *STRATEGY_CANVAS),
 )
@@ -992,6 +1114,12 @@ strategy_visions = HttpStream(
     path="/strategy_visions",
     records="strategy_visions",
     paginator=PAGES,
+    document=document(
+        ADDRESS,
+        WORKSPACE,
+        CREATED_AND_UPDATED,
+        body=(ABOUT, Passage("strategy_vision_components", each=("name", "title"))),
+    ),
     primary_key=("id",),
     cursor=Cursor("updated_at"),
     columns=(

@@ -22,9 +22,10 @@ State of the product. Bought by Salesloft in 2024; in August 2025 the integratio
 revoked, and the service was offline for a time in September 2025. No end of life is published.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
@@ -32,6 +33,17 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import Field, ValidationError
 
+from connector_resources.document_fields import (
+    DocumentFields,
+    Neighbours,
+    Passage,
+    People,
+    Record,
+    Remark,
+    Thread,
+    instant_of,
+    value_at,
+)
 from connector_resources.errors import (
     ConfigurationError,
     IncompleteRead,
@@ -165,6 +177,47 @@ accounts = DriftStream(
     ),
 )
 
+
+def _said(messages: Sequence[Record], people: People) -> Iterator[Remark]:
+    """Yield what a visitor sees of a conversation, oldest first: chat messages as they were edited last.
+
+    Notes and prompts are left out, which only the organization sees, as are buttons.
+    """
+    texts: dict[Any, str] = {}
+    shown: list[Record] = []
+    for message in sorted(messages, key=lambda each: (instant_of(each["createdAt"]) or _FIRST, each["id"])):
+        if message["type"] == "chat":
+            texts[message["id"]] = str(message["body"] or "")
+            shown.append(message)
+        elif message["type"] == "edit" and (edited := message["editedMessageId"]) in texts:
+            if message["editType"] == "delete":
+                del texts[edited]
+            elif message["editType"] in ("replace", "replace_body"):
+                texts[edited] = str(message["body"] or "")
+    for message in shown:
+        if message["id"] in texts:
+            files = value_at(message["attachments"], "fileName") or []
+            sent = "".join(f"<p>Attached: {escape(str(name))}</p>" for name in files)
+            text = texts[message["id"]]
+            if text or sent:
+                yield Remark(_author(message["author"], people), instant_of(message["createdAt"]), f"{text}{sent}")
+
+
+def _author(author: Any, people: People) -> str:
+    """Return who wrote a message: the name people know, else what kind of author it is."""
+    number, kind = value_at(author, "id"), value_at(author, "type")
+    if kind == "contact":
+        contact = value_at(people.get("contacts", {}).get(number), "attributes")
+        return str(value_at(contact, "name") or value_at(contact, "first_name") or "Visitor")
+    user = people.get("users", {}).get(number)
+    name = value_at(user, "name") or value_at(user, "alias")
+    if value_at(author, "bot"):
+        return f"{name} (bot)" if name else "Bot"
+    return str(name or "Agent")
+
+
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
 conversations = DriftStream(
     name="conversations",
     description="Conversations by the day of their last change, as the list gives them; see conversation_details.",
@@ -174,6 +227,31 @@ conversations = DriftStream(
     scope="conversation_read",
     primary_key=("id",),
     cursor=Cursor("updatedAt", format="epoch_ms", newest_first=True, lookback=timedelta(minutes=5)),
+    document=DocumentFields(
+        title="Conversation {id}",
+        metadata={
+            "status": "status",
+            "contact_id": "contactId",
+            "inbox_id": "inboxId",
+            "created_at": "createdAt",
+            "updated_at": "updatedAt",
+        },
+        thread=Thread(
+            Neighbours(
+                "messages",
+                (
+                    *("conversationId", "id", "type", "body", "author", "createdAt"),
+                    *("attachments", "editedMessageId", "editType"),
+                ),
+                path="id",
+            ),
+            _said,
+            people=(
+                Neighbours("users", ("id", "name", "alias"), path="author.id"),
+                Neighbours("contacts", ("id", "attributes"), path="author.id"),
+            ),
+        ),
+    ),
     columns=(
         Column("id", "integer", "The conversation's number."),
         Column("status", "string", "open, closed, pending or bulk_sent; the vendor is phasing it out."),
@@ -306,6 +384,19 @@ meetings = DriftStream(
     records="data",
     scope="user_read",
     primary_key=("meetingKey",),
+    document=DocumentFields(
+        title="meetingType",
+        body=(Passage("meetingNotes"),),
+        metadata={
+            "status": "status",
+            "starts_at": "slotStart",
+            "ends_at": "slotEnd",
+            "agent_id": "agentId",
+            "contact_id": "schedulerId",
+            "conversation_id": "conversationId",
+        },
+        changed="updatedAt",
+    ),
     cursor=Cursor(
         "slotStart",
         since="min_start_time",
