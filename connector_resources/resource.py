@@ -18,6 +18,7 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from connector_resources.config_keys import ConfigKey
 from connector_resources.errors import (
     IncompleteRead,
     MissingCredential,
@@ -51,9 +52,13 @@ _TOKEN_REFUSED_STATUSES = (400, 404, 410, 422)
 
 
 def setting(description: str, *, variable: str, default: Any = "", secret: bool = False) -> Any:
-    """Return the field of a source that `from_environment` fills from `variable`; a secret is masked in the web UI."""
+    """Return the field of a source that `from_environment` fills from `variable`.
+
+    A secret is masked in the web UI, and left out of the source's repr, which logs and tracebacks show.
+    """
     return Field(
         default=default,
+        repr=not secret,
         description=description + _environment(variable),
         json_schema_extra={"variable": variable, "dagster__is_secret": secret},
     )
@@ -77,6 +82,9 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
     name: ClassVar[str]
     connector: ClassVar[str]
     streams: ClassVar[tuple[Stream, ...]]
+    config_keys: ClassVar[tuple[ConfigKey, ...]] = ()
+    config_needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Of each of these sets of keys a configuration has at least one."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:

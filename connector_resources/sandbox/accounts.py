@@ -40,6 +40,25 @@ def lasting_credentials(vendor: str) -> dict[str, Any]:
 _OAUTH = ("client_id", "client_secret", "refresh_token")
 
 
+def airbyte_config(vendor: str, address: str) -> dict[str, Any] | None:
+    """Return what opens the sandbox at `address`, in the keys of Airbyte's connectors; None for who has nothing there.
+
+    What those connectors have no key for, and the account of a vendor of another package, is in our fields.
+    """
+    if vendor not in _CREDENTIALS and vendor not in vendors():
+        return None
+    config = lasting_credentials(vendor)
+    if vendor == "aha":
+        del config["subdomain"]
+        return {**config, "url": f"{address}/{vendor}"}
+    if vendor == "drift":
+        config["credentials"] = {"credentials": "access_token", "access_token": config.pop("access_token")}
+        config["email"] = config.pop("contact_emails")[0]
+    if vendor in vendors():
+        config["base_url"] = f"{address}/{vendor}"
+    return config
+
+
 def place(vendor: str, account: str) -> str:
     """Return the first segment of the paths at which the sandbox serves an account; the plain one is the vendor's."""
     return vendor if account == vendor else f"{vendor}.{account}"

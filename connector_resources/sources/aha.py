@@ -32,12 +32,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, NoReturn
+from typing import Annotated, ClassVar, NoReturn
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from pydantic import ValidationError
 
+from connector_resources.config_keys import ConfigKey
 from connector_resources.document_fields import (
     DocumentFields,
     Neighbours,
@@ -1590,6 +1590,28 @@ account_backups = HttpStream(
 )
 
 
+def _named_by(url: str) -> dict[str, str]:
+    """Return the fields of an account that is named by its address: the same ones, however that is written.
+
+    Raises ConfigurationError for what is neither an address (https://acme.aha.io, acme.aha.io, a sandbox's) nor a
+    sub-domain (acme).
+    """
+    text = url.strip().rstrip("/")
+    address = text if "://" in text else f"https://{text}"
+    parts = urlsplit(address)
+    host = parts.netloc.lower()
+    if parts.scheme not in ("https", "http") or re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]+)?", host) is None:
+        raise ConfigurationError("expected the account's address, such as https://acme.aha.io @ $.url")
+    if host == text.lower() and "." not in host and ":" not in host:
+        return {"subdomain": host}
+    if not host.endswith(".aha.io"):
+        return {"base_url": address}
+    if parts.scheme == "http":
+        raise ConfigurationError("expected https://, for the key would be sent unencrypted @ $.url")
+    account = host.removesuffix(".aha.io")  # a path is of the page that was open in the browser
+    return {"subdomain": host if "." in account else account}
+
+
 class Aha(HttpSource):
     """One Aha! account, read through its REST API with one user's key."""
 
@@ -1661,6 +1683,20 @@ class Aha(HttpSource):
         paid_seat_groups,
         account_backups,
     )
+    config_keys: ClassVar[tuple[ConfigKey, ...]] = (
+        ConfigKey(
+            name="url",
+            schema={
+                "type": "string",
+                "title": "Account",
+                "description": "The account's address as in the browser, such as https://acme.aha.io.",
+                "examples": ["https://acme.aha.io"],
+            },
+            stands_for=("subdomain", "base_url"),
+            fields=_named_by,
+        ),
+    )
+    config_needs: ClassVar[tuple[tuple[str, ...], ...]] = (("api_key",), ("url", "subdomain", "base_url"))
 
     subdomain: str = setting(
         "The account's sub-domain (acme) or its whole host name (acme.euw4.aha.io).", variable="AHA_SUBDOMAIN"
@@ -1676,29 +1712,6 @@ class Aha(HttpSource):
         "Saved list reports to read, by the number in their address: 7012345678901290001,7012345678901290002.",
         variable="AHA_CUSTOM_REPORTS",
     )
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Aha":
-        """Return a source for `config`: our field names, or `api_key` and `url` (the account's whole address).
-
-        Raises ConfigurationError, naming keys and never values.
-        """
-        known = [name for name in cls.model_fields if not name.startswith("_")]
-        if unknown := sorted(set(config) - {*known, "url"}):
-            raise ConfigurationError(
-                f"{cls.name}: unknown configuration {', '.join(unknown)}. Valid: {', '.join(sorted({*known, 'url'}))}."
-            )
-        if "url" in config and "base_url" in config:
-            raise ConfigurationError(
-                f"{cls.name}: the configuration has both url and base_url. They mean the same; keep one."
-            )
-        fields = {"base_url" if name == "url" else name: value for name, value in config.items()}
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            # The error's own text holds the values, and one of them may be the key.
-            wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['type']}" for item in error.errors())
-            raise ConfigurationError(f"{cls.name}: the configuration does not fit ({wrong}).") from None
 
     @property
     def url(self) -> str:

@@ -27,12 +27,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from connector_resources.config_keys import ConfigKey
 from connector_resources.document_fields import (
     DocumentFields,
     Neighbours,
@@ -523,6 +524,34 @@ conversation_metrics = DriftStream(
 METRICS = tuple(column.name for column in conversation_metrics.columns if column.name != "conversationId")
 
 
+_METHODS = {"oauth2.0": ("client_id", "client_secret", "refresh_token"), "access_token": ("access_token",)}
+_TITLES = {"OAuth2.0": "oauth2.0", "Access Token": "access_token"}
+"""What older versions of Airbyte's connector call the methods."""
+
+_SECRET: Mapping[str, Any] = {"type": "string", "airbyte_secret": True, "format": "password", "writeOnly": True}
+
+
+def _credentials_of(value: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of what Airbyte's connector calls `credentials`.
+
+    That is `{"credentials": "oauth2.0" | "access_token", …}`; without the method, the one whose keys are all there.
+    With OAuth its access token is not used, because it lasts two hours only. Raises ConfigurationError.
+    """
+    keys = ("client_id", "client_secret", "refresh_token", "access_token")
+    if not value.keys() <= {*keys, "credentials"}:
+        raise ConfigurationError(f"unknown keys (there are credentials, {', '.join(keys)}) @ $.credentials")
+    for key in keys:
+        if not isinstance(value.get(key, ""), str):
+            raise ConfigurationError(f"expected string @ $.credentials.{key}")
+    method = value.get("credentials", "oauth2.0" if value.get("refresh_token") else "access_token")
+    needed = _METHODS.get(_TITLES.get(str(method), str(method)))
+    if needed is None:
+        raise ConfigurationError(f"expected one of {', '.join(_METHODS)} @ $.credentials.credentials")
+    if missing := [key for key in needed if not value.get(key)]:
+        raise ConfigurationError(f"{' and '.join(missing)} is missing @ $.credentials")
+    return {key: value[key] for key in needed}
+
+
 class Drift(HttpSource):
     """One Drift organization, read with a private app's token, or through OAuth 2 with a refresh token."""
 
@@ -547,6 +576,52 @@ class Drift(HttpSource):
     rate_limit: ClassVar[RateLimit] = RateLimit(per_second=5)
     retry: ClassVar[RetryPolicy] = RetryPolicy(tries=10)
     expired_statuses: ClassVar[tuple[int, ...]] = (401, 403)
+    config_keys: ClassVar[tuple[ConfigKey, ...]] = (
+        ConfigKey(
+            name="credentials",
+            schema={
+                "type": "object",
+                "title": "Authorization method",
+                "description": "How requests are signed: with the token of a private app, or through OAuth 2.",
+                "oneOf": [
+                    {
+                        "type": "object",
+                        "title": "Access token",
+                        "required": ["access_token"],
+                        "properties": {
+                            "credentials": {"type": "string", "const": "access_token"},
+                            "access_token": {**_SECRET, "title": "Access token"},
+                        },
+                    },
+                    {
+                        "type": "object",
+                        "title": "OAuth 2",
+                        "required": ["client_id", "client_secret", "refresh_token"],
+                        "properties": {
+                            "credentials": {"type": "string", "const": "oauth2.0"},
+                            "client_id": {**_SECRET, "title": "Client ID"},
+                            "client_secret": {**_SECRET, "title": "Client secret"},
+                            "refresh_token": {**_SECRET, "title": "Refresh token"},
+                            "access_token": {**_SECRET, "title": "Access token, which is not used"},
+                        },
+                    },
+                ],
+            },
+            stands_for=("access_token", "client_id", "client_secret", "refresh_token"),
+            fields=_credentials_of,
+        ),
+        ConfigKey(
+            name="email",
+            schema={
+                "type": "string",
+                "title": "E-mail",
+                "description": "The address that `contacts_by_email` looks up.",
+            },
+            stands_for=("contact_emails",),
+            fields=lambda email: {"contact_emails": [email] if email else []},
+        ),
+    )
+    config_needs: ClassVar[tuple[tuple[str, ...], ...]] = (("credentials", "access_token", "refresh_token"),)
 
     access_token: str = setting(
         "The token of an app installed in one's own organization (dev.drift.com); it does not expire.",
@@ -570,33 +645,6 @@ class Drift(HttpSource):
         description="How far back Drift lists meetings. Older days are refused, since their answer would be empty and "
         "replace what has been landed; 0 asks all the same.",
     )
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return a source from a mapping of its fields, or from what Airbyte's Drift connector takes.
-
-        That is `{"credentials": {"credentials": "Access Token" | "OAuth2.0", …}, "email": …}`. With OAuth its access
-        token is not used, because it lasts two hours only. Raises ConfigurationError, which holds names and no values.
-        """
-        fields = dict(config)
-        nested = fields.pop("credentials", {})
-        if not isinstance(nested, Mapping):
-            raise ConfigurationError(f"{cls.name}: 'credentials' must be a mapping. Keys: {_listed(_CREDENTIAL_KEYS)}.")
-        _require_known(cls.name, nested, _CREDENTIAL_KEYS, "credentials.")
-        fields |= {key: value for key, value in nested.items() if key != "credentials"}
-        if nested.get("credentials") == "OAuth2.0":
-            fields.pop("access_token", None)
-        if email := fields.pop("email", None):
-            fields["contact_emails"] = [*fields.get("contact_emails", []), email]
-        _require_known(cls.name, fields, tuple(cls.model_fields), "", more=("credentials", "email"))
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-                for problem in error.errors(include_input=False, include_url=False, include_context=False)
-            )
-            raise ConfigurationError(f"{cls.name}: {wrong}.") from None
 
     @property
     def url(self) -> str:
@@ -770,19 +818,6 @@ class _Text(msgspec.Struct):
 class _Metrics(msgspec.Struct):
     conversationId: int  # noqa: N815  # Drift's name
     metrics: tuple[msgspec.Raw, ...]
-
-
-_CREDENTIAL_KEYS = ("access_token", "client_id", "client_secret", "credentials", "refresh_token")
-
-
-def _require_known(
-    name: str, given: Iterable[str], valid: tuple[str, ...], prefix: str, more: tuple[str, ...] = ()
-) -> None:
-    if unknown := sorted(str(key) for key in given if key not in valid):
-        raise ConfigurationError(
-            f"{name}: unknown settings {_listed(prefix + key for key in unknown)}. "
-            f"Settings: {_listed(prefix + key for key in sorted((*valid, *more)))}."
-        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -159,19 +159,6 @@ class Faker(Source):
                 fields[name] = _parsed(text, cls.model_fields[name].annotation, f"{cls.name}: {variable}")
         return cls(**fields)
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return a source from a configuration as Airbyte writes it. Raises ConfigurationError naming what is wrong."""
-        if unknown := sorted(config.keys() - cls.model_fields.keys()):
-            raise ConfigurationError(
-                f"{cls.name}: no setting {', '.join(map(repr, unknown))}. Settings: {', '.join(cls.model_fields)}."
-            )
-        for name, value in config.items():
-            if type(value) is not cls.model_fields[name].annotation:
-                wanted = "boolean" if cls.model_fields[name].annotation is bool else "integer"
-                raise ConfigurationError(f"{cls.name}: expected {wanted}, got {value!r} @ $.{name}")
-        return cls(**config)
-
     @property
     def account(self) -> str:
         """The settings that decide what the records are: `faker-1000-seed1-fixed`, `faker-1000-random-updated`."""

@@ -90,8 +90,8 @@ def under(**fields: str) -> Slice:
         ({"base_url": "http://127.0.0.1:8123/aha/api/v1", "subdomain": "acme"}, "http://127.0.0.1:8123/aha/api/v1"),
     ],
 )
-def test_the_url_is_made_from_a_sub_domain_a_host_or_an_address(fields: dict[str, str], url: str) -> None:
-    assert Aha.from_config(fields).url == url
+def test_the_url_is_made_from_a_sub_domain_a_host_or_an_address(fields: dict[str, Any], url: str) -> None:
+    assert Aha(**fields).url == url
 
 
 @pytest.mark.parametrize(
@@ -104,41 +104,14 @@ def test_the_url_is_made_from_a_sub_domain_a_host_or_an_address(fields: dict[str
         ({"base_url": "https://somebody:word@acme.aha.io"}, "base URL"),
     ],
 )
-def test_what_is_no_host_is_refused_by_the_name_of_its_setting(fields: dict[str, str], named: str) -> None:
+def test_what_is_no_host_is_refused_by_the_name_of_its_setting(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        _ = Aha.from_config(fields).url
+        _ = Aha(**fields).url
 
 
 def test_two_keys_of_one_account_share_a_budget() -> None:
     assert Aha(subdomain="acme", api_key="a").account == Aha(base_url="https://acme.aha.io", api_key="b").account
     assert Aha(subdomain="acme").account != Aha(subdomain="other").account
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"api_key": KEY, "url": "https://acme.aha.io"},
-        {"api_key": KEY, "base_url": "https://acme.aha.io/api/v1"},
-        {"api_key": KEY, "subdomain": "acme"},
-    ],
-)
-def test_a_config_names_the_account_in_either_way(config: dict[str, str]) -> None:
-    aha = Aha.from_config(config)
-    assert (aha.url, aha.api_key) == ("https://acme.aha.io/api/v1", KEY)
-
-
-@pytest.mark.parametrize(
-    ("config", "named"),
-    [
-        ({"apikey": "s3cret"}, "unknown configuration apikey. Valid: api_key, base_url, .*subdomain, url"),
-        ({"api_key": {"s3cret": 1}}, "api_key: string_type"),
-        ({"url": "https://s3cret", "base_url": "https://s3cret"}, "both url and base_url"),
-    ],
-)
-def test_a_wrong_config_is_refused_without_its_values(config: dict[str, Any], named: str) -> None:
-    with pytest.raises(ConfigurationError, match=named) as refused:
-        Aha.from_config(config)
-    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -550,66 +549,6 @@ def test_a_bad_token_fails_the_check_without_being_told(tmp_path: Path, steps: t
 
     assert "The credential is not accepted" in str(caught.value)
     assert SECRET not in str(caught.value)
-
-
-CONFIGURATIONS: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {
-    "our own names": ({"access_token": "t", "base_url": "https://x.test"}, {"access_token": "t", "base_url": "https://x.test"}),
-    "Airbyte's token": ({"credentials": {"credentials": "Access Token", "access_token": "t"}}, {"access_token": "t"}),
-    "Airbyte's OAuth": (
-        {"credentials": {"credentials": "OAuth2.0", **OAUTH, "access_token": "short-lived"}},
-        {**OAUTH, "access_token": ""},
-    ),
-    "Airbyte's address": ({"access_token": "t", "email": "a@x.test"}, {"contact_emails": ["a@x.test"]}),
-    "an address beside others": (
-        {"email": "a@x.test", "contact_emails": ["b@x.test"]}, {"contact_emails": ["b@x.test", "a@x.test"]},
-    ),
-    "nothing": ({}, {"access_token": "", "contact_emails": []}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("config", "expected"), CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_a_source_is_made_from_our_settings_or_airbytes(config: Mapping[str, Any], expected: dict[str, Any]) -> None:
-    made = Drift.from_config(config)
-
-    assert {name: getattr(made, name) for name in expected} == expected
-
-
-SETTINGS = (
-    "access_token", "base_url", "client_id", "client_secret", "contact_emails", "conversations_page_size",
-    "credentials", "daily_request_budget", "email", "meetings_horizon_days", "rate_limit_factor", "refresh_token",
-    "state_folder",
-)  # fmt: skip
-NESTED = ("access_token", "client_id", "client_secret", "credentials", "refresh_token")
-
-WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
-    "unknown": (
-        {"acces_token": SECRET, "url": SECRET},
-        f"drift: unknown settings acces_token, url. Settings: {', '.join(SETTINGS)}.",
-    ),
-    "unknown below credentials": (
-        {"credentials": {"token": SECRET}},
-        f"drift: unknown settings credentials.token. Settings: {', '.join(f'credentials.{key}' for key in NESTED)}.",
-    ),
-    "credentials that are no mapping": (
-        {"credentials": SECRET},
-        f"drift: 'credentials' must be a mapping. Keys: {', '.join(NESTED)}.",
-    ),
-    "a value of the wrong type": (
-        {"access_token": [SECRET]}, "drift: access_token: Input should be a valid string.",
-    ),
-    "a value out of bounds": (
-        {"conversations_page_size": 101},
-        "drift: conversations_page_size: Input should be less than or equal to 100.",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("config", "message"), WRONG.values(), ids=WRONG)
-def test_a_wrong_setting_is_named_and_its_value_is_not(config: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Drift.from_config(config)
-
-    assert str(caught.value) == message
 
 
 MISSING: dict[str, tuple[dict[str, Any], str]] = {

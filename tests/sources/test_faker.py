@@ -380,37 +380,6 @@ def test_a_setting_that_makes_no_sense_is_named(
     assert str(caught.value) == message
 
 
-def test_the_settings_of_airbyte_are_taken() -> None:
-    config = {"count": 12, "seed": 3, "records_per_slice": 5, "always_updated": False, "parallelism": 2}
-    assert Faker.from_config(config).model_dump() == config
-    Faker.from_config(config).check()
-    assert Faker.from_config({}).model_dump() == {
-        "count": 1000,
-        "seed": -1,
-        "records_per_slice": 1000,
-        "always_updated": True,
-        "parallelism": 4,
-    }
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (
-            {"cuont": 1, "age": 2},
-            "faker: no setting 'age', 'cuont'. Settings: count, seed, records_per_slice, always_updated, parallelism.",
-        ),
-        ({"count": "12"}, "faker: expected integer, got '12' @ $.count"),
-        ({"seed": True}, "faker: expected integer, got True @ $.seed"),
-        ({"always_updated": 1}, "faker: expected boolean, got 1 @ $.always_updated"),
-    ],
-)
-def test_a_configuration_that_does_not_fit_says_where(config: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Faker.from_config(config)
-    assert str(caught.value) == message
-
-
 def test_settings_come_from_the_environment_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in (("COUNT", "12"), ("SEED", "-1"), ("ALWAYS_UPDATED", "False"), ("PARALLELISM", "")):
         monkeypatch.setenv(f"FAKER_{name}", text)
