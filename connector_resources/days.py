@@ -7,6 +7,14 @@ from itertools import pairwise
 from connector_resources.errors import InvalidSlice
 from connector_resources.streams import Stream, Window
 
+SETTLED = timedelta(hours=1)
+"""A day counts as complete when its reading was begun so long after its end, as the daily schedule does it."""
+
+
+def is_complete(day: str, read: datetime) -> bool:
+    """Return whether a day (UTC) was over, and had been for an hour, when its reading was begun."""
+    return read >= datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1) + SETTLED
+
 
 def days_between(first: date, last: date) -> tuple[str, ...]:
     """Return the keys of the days from `first` to `last`, both included; none where `last` is before `first`."""

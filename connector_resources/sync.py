@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from connector_resources.days import days_between, window, within_horizon
+from connector_resources.days import days_between, is_complete, window, within_horizon
 from connector_resources.destinations.duckdb import DuckDB, Landed
 from connector_resources.destinations.duckdb_claims import Claim, Layout, claim
 from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
@@ -33,8 +33,8 @@ Strategy = Literal["auto", "append", "replace", "merge"]
 snapshot does not have any more stay · replace: everything is read, and replaces all there is · append: what is new
 since the last read is put beside what is there."""
 
-SETTLED = timedelta(hours=1)
-"""A day counts as complete when it was read so long after its end, as the daily schedule does it."""
+RUN_PREFIX = "read-"
+"""How the runs of the Python API begin; Dagster's are UUIDs."""
 
 _LONGEST_WAIT_SECONDS, _WAITS = 3600.0, 10
 """How long a vendor is waited for at once, and how often for one stream, before that is an error."""
@@ -140,7 +140,7 @@ class Sync:
     watcher: Watcher = field(default_factory=Unwatched)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     sleep: Callable[[float], None] = time.sleep
-    run_id: str = field(default_factory=lambda: f"read-{uuid.uuid4()}")
+    run_id: str = field(default_factory=lambda: f"{RUN_PREFIX}{uuid.uuid4()}")
     _appended: dict[str, list[str]] = field(default_factory=dict)
 
     def read(self, streams: Sequence[Stream]) -> Outcome:
@@ -312,8 +312,7 @@ def blocks(days: Sequence[str]) -> Sequence[Sequence[str]]:
 
 def _is_due(day: str, read: datetime | None, read_above: datetime | None) -> bool:
     """Whether a day has to be read: it was not, or before it was complete, or before its parents were."""
-    end = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
-    return read is None or read < end + SETTLED or (read_above is not None and read < read_above)
+    return read is None or not is_complete(day, read) or (read_above is not None and read < read_above)
 
 
 def _last(readings: Mapping[str, datetime | None]) -> datetime | None:

@@ -4,10 +4,12 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
+from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.resource import HttpSource, Source
 from orchestration.automation import automation_sensor
 from orchestration.catch_up import catch_up_sensor
 from orchestration.failure_webhook import failure_webhook
+from orchestration.landed_elsewhere import landed_elsewhere
 from orchestration.schedules import Streams, daily_schedule, hourly_schedule
 from orchestration.settings import Mode, Settings
 
@@ -44,6 +46,7 @@ def sensors(
             days=settings.catch_up_days,
             requests_per_day=settings.catch_up_requests_per_day,
             running=settings.automatic_runs,
+            elsewhere=landed_elsewhere(DuckDB(settings.database, settings.spools / "temporary")),
         ),
     ]
     if settings.failure_webhook_url:

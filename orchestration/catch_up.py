@@ -4,7 +4,7 @@ A day is missed when it has to be there (`DailyTick.due`) and an asset was never
 failed. Days that follow one another and miss the same assets of a source are one run, which reads them as one window.
 The oldest go first, since some vendors list records for a while only. What a run will cost is estimated from what runs
 have cost before. Estimates are booked when a run is asked for and stay booked when it fails, so that an outage that
-lasts is paid for once a day and not once a tick.
+lasts is paid for once a day and not once a tick. What the Python API has landed is not missed: Dagster is told of it.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ import dagster as dg
 from connector_resources.days import within_horizon
 from connector_resources.errors import InvalidSlice
 from connector_resources.streams import Stream
+from orchestration.landed_elsewhere import Elsewhere, nowhere
 from orchestration.pace import DailyTick
 from orchestration.read_plan import past_runs
 from orchestration.schedules import DAILY_JOB, UNFINISHED, Streams, range_tags, run_tags
@@ -145,10 +146,14 @@ def catch_up_sensor(
     days: int,
     requests_per_day: int,
     running: bool,
+    elsewhere: Elsewhere = nowhere,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     every_seconds: int = 600,
 ) -> dg.SensorDefinition:
-    """Return the sensor that reads what is missing of the last `days` days, within `requests_per_day` a day (UTC)."""
+    """Return the sensor that reads what is missing of the last `days` days, within `requests_per_day` a day (UTC).
+
+    Of what `elsewhere` finds to be there, Dagster is told instead.
+    """
     daily = {
         dg.AssetKey([source, stream.name]): stream
         for source, every in streams.items()
@@ -167,6 +172,7 @@ def catch_up_sensor(
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         at = now()
         missing, being_read = _missing(context.instance, daily, partitions, tick, at, days)
+        missing, found = _without(missing, elsewhere)
         costs: dict[str, float] = {}
 
         def cost(asset: str) -> float:
@@ -180,7 +186,7 @@ def catch_up_sensor(
             context.log.info(f"Left: {reason}")
         if not planned.chosen:
             told = f"Nothing is missing of the last {days} days." if not left else "Left: " + "\n".join(left)
-            return dg.SensorResult(skip_reason=told, cursor=planned.spent.cursor())
+            return dg.SensorResult(skip_reason=told, cursor=planned.spent.cursor(), asset_events=found)
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
@@ -195,9 +201,30 @@ def catch_up_sensor(
                 for gap, requests in planned.chosen
             ],
             cursor=planned.spent.cursor(),
+            asset_events=found,
         )
 
     return catch_up
+
+
+def _without(missing: Missing, elsewhere: Elsewhere) -> tuple[Missing, Sequence[dg.AssetMaterialization]]:
+    """Return what is missing still without what is there all the same, and that, as Dagster is to be told of it."""
+    days: dict[str, list[str]] = {}
+    for by_day in missing.values():
+        for day, assets in by_day.items():
+            for asset in assets:
+                days.setdefault(asset, []).append(day)
+    found = [event for asset, its in days.items() for event in elsewhere(dg.AssetKey(asset.split("/")), its)]
+    there = {(event.asset_key.to_user_string(), event.partition) for event in found}
+    left = {
+        source: {
+            day: still
+            for day, assets in by_day.items()
+            if (still := {asset for asset in assets if (asset, day) not in there})
+        }
+        for source, by_day in missing.items()
+    }
+    return {source: by_day for source, by_day in left.items() if by_day}, found
 
 
 def requests_of_a_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> float:

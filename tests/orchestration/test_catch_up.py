@@ -12,6 +12,7 @@ from dagster._core.test_utils import freeze_time
 
 from connector_resources.streams import Column, Cursor, Parent, Stream
 from orchestration.catch_up import UNKNOWN_REQUESTS_PER_DAY, Gap, Spent, catch_up_sensor, gaps, plan, requests_of_a_day
+from orchestration.landed_elsewhere import landed_elsewhere
 from orchestration.pace import DailyTick
 from orchestration.partitions import daily as daily_partitions
 from orchestration.schedules import daily_job
@@ -366,3 +367,49 @@ def test_what_the_sensor_asks_for_lands_the_days_and_then_nothing_is_missing(pro
         name: list(SANDBOX_DAYS[3:7]) for name in names
     }
     assert str(tick().skip_reason) == str(dg.SkipReason(NOTHING))
+
+
+# What the Python API has landed
+
+
+def test_a_day_that_a_script_has_landed_is_not_missed_and_dagster_is_told_of_it(project: Project) -> None:
+    stream = kind_of("drift").stream("conversations")
+    store = project.store
+    key = dg.AssetKey(["drift", "conversations"])
+    landings = [  # who landed a day, and when its reading was begun
+        (SANDBOX_DAYS[3], "read-1", f"{SANDBOX_DAYS[4]}T01:00:00+00:00"),  # an hour after its end
+        (SANDBOX_DAYS[4], "read-1", f"{SANDBOX_DAYS[5]}T00:59:59+00:00"),  # a second too early
+        (SANDBOX_DAYS[5], "a run of Dagster's", f"{SANDBOX_DAYS[6]}T01:00:00+00:00"),
+    ]
+    for days in (SANDBOX_DAYS[:3], SANDBOX_DAYS[6:]):
+        assert project.run("drift/conversations", days=days).success
+    with store.attached(read_only=False) as connection:
+        for landing in landings:
+            connection.execute(
+                "INSERT INTO store._state (schema, name, partition, run_id, loaded_at, extracted_at, rows) "
+                "VALUES ('drift', 'conversations', ?, ?, now(), ?, 7)",
+                landing,
+            )
+    sensor = catch_up_sensor(
+        {"drift": [stream]},
+        daily_partitions(project.start),
+        DailyTick(),
+        days=14,
+        requests_per_day=10_000,
+        running=True,
+        elsewhere=landed_elsewhere(store),
+        now=lambda: datetime.combine(TODAY, time(8), UTC),
+    )
+    defs = dg.Definitions(
+        [project.asset("drift/conversations")],
+        jobs=[daily_job({"drift": [stream]})],
+        sensors=[sensor],
+        resources=project.resources(),
+    )
+    result = sensor(dg.build_sensor_context(instance=project.instance, definitions=defs, sensor_name="catch_up"))
+    assert isinstance(result, dg.SensorResult)
+    assert [days_of(request.tags) for request in result.run_requests or ()] == [f"{SANDBOX_DAYS[4]}…{SANDBOX_DAYS[5]}"]
+    (event,) = result.asset_events
+    assert isinstance(event, dg.AssetMaterialization)
+    assert (event.asset_key, event.partition, event.metadata["rows"].value) == (key, SANDBOX_DAYS[3], 7)
+    assert event.metadata["landed_by"].value == "read-1"
