@@ -29,7 +29,18 @@ _VARIABLE = r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+"
 _LONGEST_VARIABLE = 64
 _TAKEN = {
     # by the project: groups and assets, resources, databases
-    *("frames", "overview", "sync_report", "connection", "warehouse", "duckdb", "io_manager", "sandbox", "live"),
+    *(
+        "frames",
+        "documents",
+        "overview",
+        "sync_report",
+        "connection",
+        "warehouse",
+        "duckdb",
+        "io_manager",
+        "sandbox",
+        "live",
+    ),
     # by DuckDB: databases and schemas that are always there, and the name of ours in a commit
     *("main", "temp", "system", "memory", "pg_catalog", "information_schema", "store"),
 }

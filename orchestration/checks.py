@@ -29,6 +29,7 @@ from connector_resources.errors import ConnectorError, PartitionMissing
 from connector_resources.resource import Source
 from connector_resources.streams import Stream
 from orchestration import markdown
+from orchestration.documents import SCHEMA, document_rules, documented
 from orchestration.frames.rules import Rules
 from orchestration.io_manager import Warehouse, failure
 
@@ -164,6 +165,18 @@ def stream_checks(kind: type[Source], stream: Stream) -> dg.AssetsDefinition:
 def frame_checks(rules: Rules) -> dg.AssetsDefinition:
     """Return the checks of the asset `["frames", frame]`, made from its rules."""
     return _definition("frames", rules.frame, _of_frame(rules))
+
+
+def document_checks(kind: type[Source], streams: Sequence[Stream]) -> dg.AssetsDefinition:
+    """Return the checks of the asset `["documents", source]`, which is made of what `streams` hold."""
+    of = documented(streams)
+    every = Check(
+        "every_record_is_there",
+        f"Each current record of {', '.join(stream.name for stream in of)} is a document, and nothing else is.",
+        lambda tables: _documents_question(tables, kind.name, of),
+        needs=("document_id", "stream"),
+    )
+    return _definition(SCHEMA, kind.name, [*_of_frame(document_rules(kind.name)), every])
 
 
 def _definition(schema: str, name: str, checks: Sequence[Check]) -> dg.AssetsDefinition:
@@ -504,6 +517,27 @@ def _of_frame(rules: Rules) -> list[Check]:
         ),
         *(Check(name, f"Every row: `{condition}`.", rule(condition)) for name, condition in rules.conditions.items()),
     ]
+
+
+# -- documents --------------------------------------------------------------------------------------------------------
+
+
+def _documents_question(tables: Tables, source: str, streams: Sequence[Stream]) -> Question:
+    documents = _table(tables.schema, tables.name)
+    counts = [
+        f"SELECT {literal(stream.name)} AS stream,\n"
+        f"  (SELECT count(*) FROM {_table(source, stream.name)} WHERE _is_current) AS records,\n"
+        f"  (SELECT count(DISTINCT document_id) FROM {documents} WHERE stream = {literal(stream.name)}) AS documents"
+        for stream in streams
+        if tables.has(source, stream.name, "_is_current")
+    ]
+    if not counts:
+        return Question(_NOTHING, "")
+    query = "\nUNION ALL ".join(counts)
+    return Question(
+        f"SELECT * FROM (\n{query}\n) WHERE records <> documents",
+        "streams have more records than documents, or fewer: they were landed since. Materialise the documents again",
+    )
 
 
 def _table(schema: str, name: str) -> str:

@@ -9,8 +9,9 @@ from orchestration import frames
 from orchestration.accounts import read_accounts
 from orchestration.assets import stream_asset
 from orchestration.automatic_runs import is_scheduled, schedules, sensors
-from orchestration.checks import frame_checks, stream_checks
+from orchestration.checks import document_checks, frame_checks, stream_checks
 from orchestration.connection import source_resource
+from orchestration.documents import document_assets, documented
 from orchestration.partitions import daily
 from orchestration.rate_budget import rate_budget_assets
 from orchestration.report.asset import sync_report_asset
@@ -48,12 +49,14 @@ assets = [
 defs = dg.Definitions(
     assets=[
         *assets,
+        *(asset for source in sources for asset in document_assets(source, selected[source.name], settings.mode)),
         *budgets,
         sync_report_asset(assets, sources, settings.mode),
     ],
     asset_checks=[
         *(stream_checks(source, stream) for source in sources for stream in selected[source.name]),
         *map(frame_checks, frames.rules(flat)),
+        *(document_checks(source, selected[source.name]) for source in sources if documented(selected[source.name])),
     ],
     schedules=schedules(settings, scheduled, [asset.key for asset in budgets]),
     sensors=sensors(settings, scheduled, partitions, sources),

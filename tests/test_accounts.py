@@ -349,7 +349,7 @@ MISTAKES: Mapping[str, tuple[str, str]] = {
             f'[{name}]\nsource = "aha"',
             f", [{name}]: this name means something else already; take another, such as aha_{name}.",
         )
-        for name in ("frames", "warehouse", "connection", "main", "live", "class")
+        for name in ("frames", "documents", "warehouse", "connection", "main", "live", "class")
     },
     "another source's": (
         '[drift]\nsource = "aha"',
