@@ -115,7 +115,7 @@ def _refused(kind: "type[Source]", problems: Iterable[str]) -> AirbyteConnectorV
 def _unknown(name: object, known: Iterable[str]) -> str:
     known = sorted(known)
     text = repr(name) if isinstance(name, str) and _WORD.fullmatch(name) else "one that is not shown, for it is no word"
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.8)
+    close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
     return f"unknown key {text} ({hint})"
 

@@ -10,7 +10,7 @@ made, and not before.
 from connector_resources.secrets.aws import AWSSecretManager
 from connector_resources.secrets.azure import AzureKeyVaultSecretManager
 from connector_resources.secrets.base import SecretHandle, SecretManager, SecretSourceEnum, SecretString
-from connector_resources.secrets.google import GoogleGSMSecretManager, GSMSecretHandle
+from connector_resources.secrets.google_gsm import GoogleGSMSecretManager, GSMSecretHandle
 from connector_resources.secrets.here import (
     ColabSecretManager,
     DotenvSecretManager,

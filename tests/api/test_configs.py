@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, field_validator
 
 from connector_resources import configs
-from connector_resources.errors import ConfigurationError
+from connector_resources.errors import ConfigurationError, RequestRejected
 from connector_resources.exceptions import AirbyteConnectorNotRegisteredError, AirbyteConnectorValidationFailedError
 from connector_resources.resource import HttpSource, Source, setting
 from connector_resources.sandbox.process import SandboxProcess
@@ -22,6 +22,7 @@ from connector_resources.sources.drift import Drift
 from connector_resources.sources.faker import Faker
 from connector_resources.streams import Slice, Stream
 from tests.api.test_exceptions import CANARY, every_text
+from tests.test_project import loaded_by
 
 OAUTH = {"client_id": "c", "client_secret": "s", "refresh_token": "r"}
 
@@ -414,3 +415,37 @@ def test_the_configuration_of_the_sandbox_names_its_place(monkeypatch: pytest.Mo
     assert configs.sandbox_config("source-faker") == {"seed": 1, "always_updated": False}
     with pytest.raises(AirbyteConnectorNotRegisteredError, match="source-nothing"):
         configs.sandbox_config("source-nothing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret"),
+    [
+        (Aha, {"api_key": CANARY}),
+        (Drift, {"credentials": {"access_token": CANARY}}),
+        (Drift, {"credentials": {"client_id": "c", "client_secret": CANARY, "refresh_token": f"{CANARY}-r"}}),
+    ],
+)
+def test_a_credential_that_the_vendor_refuses_is_not_in_the_refusal(
+    kind: type[HttpSource], secret: dict[str, Any], sandbox: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    config = {**configs.sandbox_config(kind.name, sandbox), **secret, "state_folder": str(tmp_path)}
+    with pytest.raises(RequestRejected) as caught:
+        kind(**configs.fields_of(kind, config)).check()
+    assert CANARY not in every_text(caught.value, caplog)
+
+
+def test_exceptions_secrets_and_configurations_load_neither_dagster_nor_frames() -> None:
+    loaded = loaded_by("connector_resources.exceptions", "connector_resources.secrets", "connector_resources.configs")
+    assert "connector_resources.secrets.vault" in loaded
+    assert {
+        "dagster",
+        "pandas",
+        "pyarrow",
+        "duckdb",
+        "pydantic",
+        "requests",
+        "boto3",
+        "hvac",
+        "dotenv",
+    } & loaded == set()
