@@ -130,7 +130,7 @@ class Check:
         sample = tables.connection.execute(f"{asked.query} LIMIT {_SAMPLE_ROWS}")
         names = [column[0] for column in sample.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in sample.fetchall()]
-        shown["sample"] = dg.MetadataValue.md(markdown.table(rows, names))
+        shown["sample"] = dg.MetadataValue.md(markdown.table(rows, names, markdown.WIDE))
         return self._failed(asset, f"{wrong:,} {asked.found}", shown, is_mild=asked.is_mild)
 
     def unlooked(self, asset: dg.AssetKey) -> dg.AssetCheckResult:

@@ -116,6 +116,15 @@ def test_a_frame_shows_its_plot(page: Page, ui: str, picture: Picture) -> None:
     picture(page, "plot")
 
 
+def test_a_preview_shows_as_many_columns_as_stand_on_one_line(page: Page, ui: str) -> None:
+    page.goto(f"{ui}/assets/frames/ideas?view=events")
+    preview = page.get_by_role("row", name="preview").first
+    preview.get_by_text("more columns: ").wait_for()
+    heights = preview.locator("table tbody tr").evaluate_all("rows => rows.map(row => row.clientHeight)")
+    assert heights
+    assert max(heights) < 30
+
+
 def test_the_report_is_made_by_a_click_and_opens_in_a_browser(page: Page, ui: str, picture: Picture) -> None:
     page.goto(f"{ui}/assets/sync_report")
     materialized(page)
