@@ -16,7 +16,7 @@ def lines(text: str) -> list[list[str]]:
 
 
 def test_a_table_that_finds_room_is_shown_whole() -> None:
-    rows = [{"id": 1, "name": "a" * 40}, {"id": 2}]
+    rows: list[dict[str, Any]] = [{"id": 1, "name": "a" * 40}, {"id": 2}]
     assert table(rows, ["id", "name"]) == f"| id | name |\n| --- | --- |\n| 1 | {'a' * 40} |\n| 2 |  |"
 
 
