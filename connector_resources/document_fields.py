@@ -112,8 +112,8 @@ class DocumentFields:
 def value_at(record: Any, path: str) -> Any:
     """Return what is at a path; None where any part of it is missing. Through a list it is a list of what is there."""
     value = record
-    for part in path.split("."):
-        if isinstance(value, Mapping):
+    for part in path.split(".") if "." in path else (path,):
+        if type(value) is dict or isinstance(value, Mapping):  # the former costs a fifth of the latter
             value = value.get(part)
         elif isinstance(value, list):
             value = [found for item in value if (found := value_at(item, part)) is not None]

@@ -19,7 +19,7 @@ CASES = {
     "a list is numbered from its start": ('<ol start="3"><li>c<li>d</ol>', "3. c\n4. d"),
     "a list in a list is set in": ("<ul><li>a<ol><li>b</li></ol></li><li>c</li></ul>", "- a\n  1. b\n- c"),
     "text goes on behind a list": ("<ul><li>a</li></ul>b", "- a\n\nb"),
-    "an item without a text is none": ("<ul><li></li><li>a</li></ul>", "- a"),
+    "an item without a text is none": ("<ul><li>a</li><li></li></ul>b", "- a\n\nb"),
     "a link has its address": ('<a target=_blank href="https://e.x/?a=1&amp;b=2">the <b>page</b></a>.', "[the page](https://e.x/?a=1&b=2)."),
     "an address that is its own text is there once": ('<a href="https://e.x">https://e.x</a>', "https://e.x"),
     "an address of mail is there once": ('<a href="mailto:a@e.x">a@e.x</a>', "a@e.x"),

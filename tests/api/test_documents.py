@@ -181,10 +181,10 @@ def test_a_conversation_is_what_its_visitor_saw_as_one_thread(landing: Landing) 
 
 def test_rows_beside_many_records_are_asked_for_together() -> None:
     beside = Kept({"idea_comments": COMMENTS})
-    rows = [{**IDEA, "id": str(number)} for number in range(1_000)] + [IDEA]
+    rows = [{**IDEA, "id": str(number)} for number in range(2_000)] + [IDEA]
     documents = list(documents_of(rows, ideas, beside=beside))
-    assert beside.asked == [("idea_comments", 500), ("idea_comments", 500), ("idea_comments", 1)]
-    assert ["## Comments" in document.content for document in documents] == [False] * 1_000 + [True]
+    assert beside.asked == [("idea_comments", 1_000), ("idea_comments", 1_000), ("idea_comments", 1)]
+    assert ["## Comments" in document.content for document in documents] == [False] * 2_000 + [True]
 
 
 def test_a_row_that_two_reads_have_appended_is_said_once() -> None:
@@ -219,7 +219,7 @@ def test_a_document_is_made_when_it_is_asked_for() -> None:
     next(documents_of(rows(), ideas))
     assert taken == 1
     next(documents_of(rows(), ideas, beside=Kept({})))
-    assert taken == 1 + 500
+    assert taken == 1 + 1_000
 
 
 @pytest.mark.parametrize("stream", [ideas, None])
