@@ -1,4 +1,4 @@
-"""Run the benchmarks and print tables: `python -m tests.benchmarks [--only throughput|memory|start]`."""
+"""Run the benchmarks and print tables: `python -m tests.benchmarks [--only throughput|memory|start|documents]`."""
 
 import argparse
 import importlib.metadata
@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 
 from tests.benchmarks.measure import Cost
-from tests.benchmarks.parts import memory, start, throughput
+from tests.benchmarks.parts import documents, memory, start, throughput
 
 _PACKAGES = ("dagster", "duckdb", "msgspec", "requests", "urllib3", "pydantic")
 
@@ -15,7 +15,9 @@ _PACKAGES = ("dagster", "duckdb", "msgspec", "requests", "urllib3", "pydantic")
 def main() -> None:
     """Read the command line, run, print."""
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=("throughput", "memory", "start"), help="one part; without it, all")
+    parser.add_argument(
+        "--only", choices=("throughput", "memory", "start", "documents"), help="one part; without it, all"
+    )
     parser.add_argument("--records", type=int, default=100_000, help="how many to load (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of which the medians are shown (default: %(default)s)")
     arguments = parser.parse_args()
@@ -45,6 +47,12 @@ def main() -> None:
         ours, empty = costs["this project"], costs["empty project"]
         print(f"\n## Start: `dagster definitions validate`, medians of {runs}, in turns\n\n{short_table(costs)}\n")
         print(ratio("this project / empty project", ours.wall_seconds, empty.wall_seconds))
+    if arguments.only in (None, "documents"):
+        costs = documents(records // 10, runs)
+        parsing, *ways = costs
+        print(f"\n## Documents: {records // 10:,} records, medians of {runs}, in turns\n\n{table(costs)}\n")
+        for way in ways:
+            print(ratio(f"{way} / {parsing}", _after_imports(costs[way]), _after_imports(costs[parsing])))
 
 
 def machine() -> str:

@@ -1,4 +1,4 @@
-"""The parts of the benchmark: throughput, memory and start. Each returns figures; nothing here judges them."""
+"""The parts of the benchmark: throughput, memory, start, documents. Each returns figures; nothing here judges them."""
 
 import json
 import tempfile
@@ -10,6 +10,7 @@ import duckdb
 
 from connector_resources.destinations.duckdb_tables import TYPES
 from connector_resources.sources.aha import Aha
+from tests.benchmarks.documents import CASES, prepare
 from tests.benchmarks.measure import Cost, run, serving, typical
 
 _COLUMNS = {column.name: TYPES[column.type] for column in Aha.stream("features").columns}
@@ -119,6 +120,19 @@ def start(runs: int) -> dict[str, Cost]:
     return {name: typical(of_name[1:]) for name, of_name in costs.items()}  # the first run compiled what it imported
 
 
+def documents(records: int, runs: int) -> dict[str, Cost]:
+    """Return the typical cost of making documents of so many records in each way; all take turns."""
+    _compile()
+    costs: dict[str, list[Cost]] = {name: [] for name in CASES}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(records, Path(folder))
+        for _ in range(runs):
+            for name, taken in costs.items():
+                taken.append(_run(["-m", "tests.benchmarks.documents", name, str(records), folder], Path(folder)))
+    return {name: typical(of_name) for name, of_name in costs.items()}
+
+
 def _compile() -> None:
     """Have all modules compiled, so that the first to be measured does not pay for it."""
-    run(["-c", "import tests.benchmarks.floor, tests.benchmarks.engine, tests.benchmarks.dagster_run"])
+    names = ("floor", "engine", "dagster_run", "documents")
+    run(["-c", f"import {', '.join(f'tests.benchmarks.{name}' for name in names)}"])

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from tests.benchmarks.__main__ import ratio, short_table, table
+from tests.benchmarks.documents import CASES, prepare
 from tests.benchmarks.measure import ROOT, Cost, run, serving, typical
 from tests.benchmarks.parts import Loaded, dagster_run, engine, floor, loaded
 from tests.benchmarks.server import page
@@ -58,6 +59,11 @@ def test_the_floor_imports_neither_dagster_nor_the_engine() -> None:
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"duckdb", "msgspec", "requests"} <= set(said.stdout.split())
     assert not {"dagster", "connector_resources", "orchestration", "pandas"} & set(said.stdout.split())
+
+
+def test_every_way_makes_a_document_of_each_record(tmp_path: Path) -> None:
+    prepare(20, tmp_path)
+    assert {name: way(20, tmp_path) for name, way in CASES.items()} == dict.fromkeys(CASES, 20)
 
 
 def test_landing_imports_no_pandas(tmp_path: Path) -> None:
