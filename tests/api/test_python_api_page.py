@@ -1,4 +1,4 @@
-"""What docs/python_api.md shows about configurations and secrets is run as it stands there."""
+"""What docs/python_api.md shows is run as it stands there."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from connector_resources.exceptions import AirbyteConnectorValidationFailedError
 from connector_resources.sources.aha import Aha
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python_api.md").read_text()
-SECTIONS = ("Configurations", "Secrets")
+SECTIONS = ("Configurations", "Secrets", "Documents")
 
 
 def section(name: str) -> str:

@@ -1,6 +1,7 @@
 """The documents of a source as an asset: a row a piece, made of what has been landed, and what is checked of them."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -207,3 +208,11 @@ def test_every_conversation_of_an_organization_is_a_document(
     assert all("<p>" not in content and "&nbsp;" not in content for content, *_ in rows)
     assert all(json.loads(facts)["stream"] == "conversations" and when is not None for _, facts, when in rows)
     assert any("(bot) (20" in content for content, *_ in rows)
+
+
+def test_the_query_that_the_page_shows_finds_what_has_changed(shelf: Shelf) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python_api.md").read_text()
+    (query,) = re.findall(r"```sql\n(.*documents\.aha.*;)\n```", page)
+    shelf.make()
+    ((number, content, status),) = shelf.landing.store.query(query)
+    assert (number, content.partition("\n")[0], status) == ("aha/ideas/1#1", "# Export", None)
