@@ -8,7 +8,7 @@ secret; names of keys that are not known, which may be values in the wrong place
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from connector_resources.errors import ConfigurationError
@@ -77,6 +77,7 @@ def fields_of(kind: "type[Source]", config: Mapping[str, Any]) -> dict[str, Any]
     References to secrets have to be resolved. Raises AirbyteConnectorValidationFailedError, which tells everything that
     is wrong with the configuration, by key.
     """
+    config = guarded(kind, config)
     if not isinstance(config, Mapping):
         raise _refused(kind, [f"expected object, got {_type_of(config)} @ $"])
     properties = spec(kind)["properties"]
@@ -182,28 +183,44 @@ def masked(kind: "type[Source]", config: Mapping[str, Any]) -> dict[str, Any]:
 
     References to secrets stay, for they are names. Takes any mapping, whether it fits the connector or not.
     """
-    copy: dict[str, Any] = _masked(spec(kind), config)
+    copy: dict[str, Any] = _hidden(spec(kind), config, lambda value: MASK)
     return copy
 
 
-def _masked(schema: Mapping[str, Any] | None, value: Any) -> Any:
+def guarded(kind: "type[Source]", config: Any) -> Any:
+    """Return a copy of a configuration to work with: the same, with a SecretString in the place of each mask.
+
+    So it can be kept, and be in a variable when something fails, without being shown by who shows variables. In the
+    place of what JSON has no type for is a bare object, which fits nowhere either.
+    """
+    return _hidden(spec(kind), config, _guard)
+
+
+def _guard(value: Any) -> Any:
+    if isinstance(value, str):
+        return SecretString(value)
+    return value if isinstance(value, (int, float)) else object()
+
+
+def _hidden(schema: Mapping[str, Any] | None, value: Any, hide: Callable[[Any], Any]) -> Any:
+    """Return a copy of a value, with what `hide` makes of each part that a schema calls a secret or does not know."""
     if value is None or value == "" or isinstance(value, bool) or is_reference(value):
         return value
     if schema is None or not _is_of_type(schema, value):
         schema = None  # who knows what was put there
     elif schema.get("airbyte_secret"):
-        return MASK
+        return hide(value)
     if isinstance(value, Mapping):
         inner = {key: _inner(schema or {}, key, item) for key, item in value.items()}
         return {
-            key if inner[key] is not None or _is_word(key) else MASK: _masked(inner[key], item)
+            key if inner[key] is not None or _is_word(key) else hide(key): _hidden(inner[key], item, hide)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_masked(None if schema is None else schema.get("items"), item) for item in value]
+        return [_hidden(None if schema is None else schema.get("items"), item, hide) for item in value]
     if schema is None or isinstance(value, SecretString) or not isinstance(value, (str, int, float)):
-        return MASK
-    return MASK if isinstance(value, str) and _ADDRESS_WITH_CREDENTIALS.search(value) else value
+        return hide(value)
+    return hide(value) if isinstance(value, str) and _ADDRESS_WITH_CREDENTIALS.search(value) else value
 
 
 def _inner(schema: Mapping[str, Any], key: object, value: object) -> Mapping[str, Any] | None:

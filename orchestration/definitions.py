@@ -14,17 +14,19 @@ from orchestration.connection import source_resource
 from orchestration.documents import document_assets, documented
 from orchestration.partitions import daily
 from orchestration.rate_budget import rate_budget_assets
+from orchestration.refusal import in_one_line
 from orchestration.report.asset import sync_report_asset
 from orchestration.resources import shared_resources
 from orchestration.settings import Settings
 
-settings = Settings.from_environment()
-accounts = read_accounts(settings.accounts_file, discover())
-settings = replace(settings, enabled=settings.enabled.union(*(account.enabled for account in accounts)))
-sources = [account.kind for account in accounts]
-partitions = daily(settings.start)
+with in_one_line():
+    settings = Settings.from_environment()
+    accounts = read_accounts(settings.accounts_file, discover())
+    settings = replace(settings, enabled=settings.enabled.union(*(account.enabled for account in accounts)))
+    sources = [account.kind for account in accounts]
+    settings.require_known({source.name: source.streams for source in sources})
 
-settings.require_known({source.name: source.streams for source in sources})
+partitions = daily(settings.start)
 selected = {source.name: settings.selected(source.name, source.streams) for source in sources}
 scheduled = {source.name: selected[source.name] for source in sources if is_scheduled(source, settings.mode)}
 budgets = rate_budget_assets(sources, settings.mode)

@@ -21,7 +21,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 from rich.table import Table
 
-from connector_resources.errors import MissingCredential
+from connector_resources.errors import ConfigurationError, MissingCredential
 from connector_resources.progress import IS_PROGRESS, is_watched
 from connector_resources.resource import HttpSource
 from connector_resources.terminal import bars
@@ -34,11 +34,15 @@ def main() -> int:
     os.chdir(_ROOT)
     os.environ.setdefault("DAGSTER_HOME", str(_ROOT))
     load_dotenv(_ROOT / ".env")
-    from orchestration.definitions import defs, partitions, settings, sources
+    console = Console()
+    try:
+        from orchestration.definitions import defs, partitions, settings, sources
+    except ConfigurationError as error:
+        console.print(str(error), style="red", soft_wrap=True, highlight=False, markup=False)
+        return 1
 
     keys = partitions.get_partition_keys()
     started_at = time.monotonic()
-    console = Console()
     specs = list(defs.resolve_all_asset_specs())
     console.print(
         f"{len(specs)} assets, {len(keys)} days from {keys[0]} to {keys[-1]} (UTC), "

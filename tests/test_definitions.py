@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import click
 import dagster as dg
 import duckdb
 import pytest
@@ -194,6 +195,18 @@ def test_every_asset_says_what_it_is_and_what_each_column_holds() -> None:
 
 
 # Loading it
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SCHEDULE_TIMEZONE", "Mars"), ("ENABLED_STREAMS", "aha.no"), ("ACCOUNTS_FILE", "/no/such/file.toml")],
+)
+def test_a_wrong_setting_is_an_error_that_dagsters_command_line_tells_in_one_line(variable: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=variable) as refused:
+        definitions(**{variable: value})
+    assert isinstance(refused.value, click.ClickException)
+    assert refused.value.format_message() == str(refused.value)
+    assert (refused.value.exit_code, refused.value.__suppress_context__) == (1, True)
 
 
 CHILD = """

@@ -23,7 +23,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import portalocker
@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
+
+_Copied = TypeVar("_Copied")
 
 CONNECTION_SETTINGS: Mapping[str, str] = {"TimeZone": "UTC"}
 """What every connection of ours to a database has in common; connections of one process must agree."""
@@ -207,6 +209,21 @@ class DuckDB:
         """
         with self._workbench() as connection, self._attached(connection, read_only=read_only):
             yield connection
+
+    @contextlib.contextmanager
+    def copying(
+        self, copy: Callable[[duckdb.DuckDBPyConnection], _Copied]
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, _Copied]]:
+        """Yield a connection of our own and what `copy` returned on it, with the file closed again.
+
+        `copy` has the database as the current one, for reading, and takes what the block needs into temporary tables of
+        its connection: so a block may last as long as it likes without keeping anybody waiting.
+        """
+        with self._workbench() as connection:
+            with self._attached(connection, read_only=True):
+                connection.execute("USE store")
+                copied = copy(connection)
+            yield connection, copied
 
     @contextlib.contextmanager
     def locked(self, *, shared: bool) -> Iterator[None]:

@@ -23,8 +23,9 @@ class AWSSecretManager(CloudSecretManager):
         auto_register: bool = False,
         as_backup: bool = False,
     ) -> None:
-        session = library("boto3", "aws").Session(region_name=region, profile_name=profile)
-        self.client = session.client("secretsmanager")
+        boto3 = library("boto3", "aws")
+        with self.signing_in():
+            self.client = boto3.Session(region_name=region, profile_name=profile).client("secretsmanager")
         self.prefix = prefix
         super().__init__(auto_register=auto_register, as_backup=as_backup)
 
@@ -35,6 +36,8 @@ class AWSSecretManager(CloudSecretManager):
         except self.client.exceptions.ResourceNotFoundException:
             return None
         except Exception as error:
-            raise self.refused(secret_name, error) from None
+            # All refusals are of one class, and have a word for what they are.
+            code = getattr(error, "response", {}).get("Error", {}).get("Code")
+            raise self.refused(secret_name, error, code) from None
         text = answer.get("SecretString")
         return SecretString(answer["SecretBinary"].decode() if text is None else text)

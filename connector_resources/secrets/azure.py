@@ -15,9 +15,9 @@ class AzureKeyVaultSecretManager(CloudSecretManager):
     store = "Azure Key Vault"
 
     def __init__(self, vault_url: str, *, auto_register: bool = False, as_backup: bool = False) -> None:
-        credential = library("azure.identity", "azure").DefaultAzureCredential()
-        client = library("azure.keyvault.secrets", "azure").SecretClient
-        self.client = client(vault_url=vault_url, credential=credential)
+        identity, vaults = library("azure.identity", "azure"), library("azure.keyvault.secrets", "azure")
+        with self.signing_in():
+            self.client = vaults.SecretClient(vault_url=vault_url, credential=identity.DefaultAzureCredential())
         super().__init__(auto_register=auto_register, as_backup=as_backup)
 
     def get_secret(self, secret_name: str) -> SecretString | None:

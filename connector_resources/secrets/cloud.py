@@ -5,11 +5,17 @@ vendor does not know is a secret that is not there; every other refusal is an er
 text, which is the vendor's.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import ClassVar
 
-from connector_resources.exceptions import AirbyteConnectorInstallationError, PyAirbyteError
+from connector_resources.exceptions import (
+    AirbyteConnectorInstallationError,
+    PyAirbyteError,
+    PyAirbyteInputError,
+)
 from connector_resources.secrets.lookup import CustomSecretManager
 
 
@@ -34,9 +40,23 @@ class CloudSecretManager(CustomSecretManager):
         self.as_backup = as_backup
         super().__init__()
 
-    def refused(self, secret_name: str, error: Exception) -> PyAirbyteError:
-        """Return what to raise where the vendor did not say whether there is such a secret."""
+    @classmethod
+    @contextmanager
+    def signing_in(cls) -> Iterator[None]:
+        """Raise PyAirbyteInputError for what the library has against the settings and the credentials."""
+        try:
+            yield
+        except PyAirbyteError:
+            raise
+        except Exception as error:
+            raise PyAirbyteInputError(
+                f"{cls.store} cannot be signed in to: {type(error).__name__}.",
+                guidance="Check the arguments, and the variables and files that its library looks at by itself.",
+            ) from None
+
+    def refused(self, secret_name: str, error: Exception, code: str | None = None) -> PyAirbyteError:
+        """Return what to raise where the vendor did not say whether there is such a secret; `code` is its word."""
         return PyAirbyteError(
-            f"{self.store} did not give the secret {secret_name!r}: {type(error).__name__}.",
+            f"{self.store} did not give the secret {secret_name!r}: {code or type(error).__name__}.",
             guidance="Check the credentials, what they may read, and the connection.",
         )

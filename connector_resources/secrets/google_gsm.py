@@ -31,12 +31,13 @@ class GoogleGSMSecretManager(CloudSecretManager):
             raise PyAirbyteInputError("Both credentials_path and credentials_json are given. Give one of them.")
         self.project = project
         client = library("google.cloud.secretmanager", "google").SecretManagerServiceClient
-        if credentials_json:
-            self.secret_client = client.from_service_account_info(SecretString(credentials_json).parse_json())
-        elif credentials_path:
-            self.secret_client = client.from_service_account_file(credentials_path)
-        else:
-            self.secret_client = client()
+        with self.signing_in():
+            if credentials_json:
+                self.secret_client = client.from_service_account_info(SecretString(credentials_json).parse_json())
+            elif credentials_path:
+                self.secret_client = client.from_service_account_file(credentials_path)
+            else:
+                self.secret_client = client()
         super().__init__(auto_register=auto_register, as_backup=as_backup)
 
     def _path(self, secret_name: str) -> str:

@@ -25,7 +25,9 @@ class VaultSecretManager(CloudSecretManager):
         auto_register: bool = False,
         as_backup: bool = False,
     ) -> None:
-        self.client = library("hvac", "vault").Client(url=url, token=token, namespace=namespace)
+        hvac = library("hvac", "vault")
+        with self.signing_in():
+            self.client = hvac.Client(url=url, token=token, namespace=namespace)
         self.path = path
         self.mount_point = mount_point
         super().__init__(auto_register=auto_register, as_backup=as_backup)

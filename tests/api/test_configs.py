@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -232,6 +233,14 @@ def in_the_wrong_place(kind: type[Source]) -> list[Any]:
     return [CANARY, [CANARY], *({name: shape} for name in names for shape in shapes)]
 
 
+def is_in_its_place(kind: type[Source], config: Any, *, text: type = str) -> bool:
+    """Return whether a text is where one that is no secret may be; it is shown, for somebody needs to see it."""
+    plain = {name for name, schema in configs.spec(kind)["properties"].items() if not schema.get("airbyte_secret")}
+    name, value = next(iter(config.items())) if isinstance(config, Mapping) else ("", None)
+    texts = value if isinstance(value, list) and "items" in configs.spec(kind)["properties"].get(name, {}) else [value]
+    return name in plain and all(type(each) in (str, text) for each in texts)
+
+
 @pytest.mark.parametrize("kind", [*discover(), Library])
 def test_no_refusal_shows_a_secret(kind: type[Source], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
@@ -242,7 +251,16 @@ def test_no_refusal_shows_a_secret(kind: type[Source], caplog: pytest.LogCapture
             refused += 1
             assert CANARY not in every_text(error, caplog)
             assert error.__context__ is None
+            assert is_in_its_place(kind, config, text=SecretString) or CANARY not in with_variables(error)
     assert refused > 50
+
+
+def with_variables(error: BaseException) -> str:
+    """Return our frames of a traceback as they are shown by who shows variables."""
+    stack = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+    frames = [frame for frame in stack if Path(frame.filename) == Path(configs.__file__)]
+    assert frames
+    return "".join(traceback.StackSummary.from_list(frames).format())
 
 
 def refusal(kind: type[Source], config: Any) -> AirbyteConnectorValidationFailedError | None:
@@ -267,12 +285,9 @@ def test_the_secrets_of_a_source_are_not_in_its_repr(kind: type[Source]) -> None
 
 @pytest.mark.parametrize("kind", [*discover(), Library])
 def test_no_secret_is_in_a_masked_configuration_whatever_is_wrong_with_it(kind: type[Source]) -> None:
-    plain = {name for name, schema in configs.spec(kind)["properties"].items() if not schema.get("airbyte_secret")}
     seen = 0
     for config in in_the_wrong_place(kind):
-        # A text in the place of a text that is no secret is shown; it is what somebody needs to see.
-        name, value = next(iter(config.items())) if isinstance(config, Mapping) else ("", None)
-        if name in plain and (type(value) is str or value == [CANARY]):
+        if is_in_its_place(kind, config):
             continue
         seen += 1
         text = json.dumps(configs.masked(kind, config))
@@ -313,6 +328,20 @@ def test_a_masked_configuration_shows_everything_else_and_leaves_the_configurati
         "port": "****",
     }
     assert json.dumps(config) == before
+
+
+def test_a_guarded_configuration_is_the_same_and_shows_a_mask() -> None:
+    config = {
+        "credentials": {"credentials": "access_token", "access_token": CANARY},
+        "email": "a@x.test",
+        "verbose": 1,
+        "refresh_token": "secret_reference::KEY",
+    }
+    guarded = configs.guarded(Drift, config)
+    assert guarded == config
+    assert repr(guarded) == repr(configs.masked(Drift, config)).replace("'****'", "<SecretString: ****>", 1).replace(
+        "'****'", "1"
+    )
 
 
 def secrets_in(schema: Any, where: str = "$") -> list[str]:

@@ -432,6 +432,7 @@ class FakeCloud:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.held: dict[str, Any] = {}
         self.calls: list[Any] = []
+        self.refusal: Exception | None = None
         client = SimpleNamespace(
             access_secret_version=lambda name: SimpleNamespace(
                 payload=SimpleNamespace(data=self.look(name.removesuffix("/versions/latest")).encode())
@@ -442,22 +443,22 @@ class FakeCloud:
 
         class Service:
             def __new__(cls) -> Any:
-                self.calls.append("default credentials")
+                self.signed_in("default credentials")
                 return client
 
             @staticmethod
             def from_service_account_info(info: Any) -> Any:
-                self.calls.append(info)
+                self.signed_in(info)
                 return client
 
             @staticmethod
             def from_service_account_file(path: str) -> Any:
-                self.calls.append(path)
+                self.signed_in(path)
                 return client
 
         class Session:
             def __init__(session, **arguments: Any) -> None:  # noqa: N805  # self is the cloud
-                self.calls.append(arguments)
+                self.signed_in(arguments)
 
             def client(session, service: str) -> Any:  # noqa: N805  # self is the cloud
                 assert service == "secretsmanager"
@@ -468,13 +469,13 @@ class FakeCloud:
 
         class SecretClient:
             def __init__(vault, **arguments: Any) -> None:  # noqa: N805  # self is the cloud
-                self.calls.append(arguments)
+                self.signed_in(arguments)
 
             def get_secret(vault, name: str) -> Any:  # noqa: N805  # self is the cloud
                 return SimpleNamespace(value=self.look(name))
 
         def hvac_client(**arguments: Any) -> Any:
-            self.calls.append(arguments)
+            self.signed_in(arguments)
             return SimpleNamespace(
                 secrets=SimpleNamespace(kv=SimpleNamespace(v2=SimpleNamespace(read_secret_version=self.read_version)))
             )
@@ -499,6 +500,12 @@ class FakeCloud:
             module = ModuleType(name)
             vars(module).update(things)
             monkeypatch.setitem(sys.modules, name, module)
+
+    def signed_in(self, arguments: Any) -> None:
+        """Take down how somebody signs in, unless nobody may."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.calls.append(arguments)
 
     def look(self, name: str) -> Any:
         if name not in self.held:
@@ -570,6 +577,16 @@ def test_a_cloud_that_refuses_is_an_error_and_no_missing_secret(
     assert CANARY not in every_text(caught.value, caplog)
 
 
+@pytest.mark.parametrize("make", [make for make, _, _ in CLOUDS.values()], ids=CLOUDS)
+def test_a_cloud_that_cannot_be_signed_in_to_is_an_error_without_the_librarys_words(
+    cloud: FakeCloud, make: Callable[[], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.refusal = PermissionDenied(CANARY)
+    with pytest.raises(exc.PyAirbyteInputError, match="cannot be signed in to: PermissionDenied") as caught:
+        make()
+    assert CANARY not in every_text(caught.value, caplog)
+
+
 @pytest.mark.parametrize(
     ("make", "module", "extra"),
     [
@@ -624,6 +641,15 @@ def test_aws_gives_bytes_as_text_and_is_told_the_region(cloud: FakeCloud) -> Non
     cloud.held["prod/KEY"] = {"SecretBinary": CANARY.encode()}
     assert aws().get_secret("KEY") == CANARY
     assert cloud.calls == [{"region_name": "eu-west-1", "profile_name": "p"}]
+
+
+def test_aws_has_a_word_for_each_refusal(cloud: FakeCloud) -> None:
+    refusal = PermissionDenied(CANARY)
+    refusal.response = {"Error": {"Code": "AccessDeniedException", "Message": CANARY}}  # type: ignore[attr-defined]  # botocore's
+    cloud.held["prod/KEY"] = refusal
+    with pytest.raises(exc.PyAirbyteError, match=r"the secret 'KEY': AccessDeniedException\.") as caught:
+        aws().get_secret("KEY")
+    assert CANARY not in str(caught.value)
 
 
 def test_vault_gives_keys_of_other_paths_and_is_told_where_it_is(cloud: FakeCloud) -> None:

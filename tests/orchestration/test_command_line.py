@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "a range": (*MATERIALIZE, "group:drift", "--partition-range", f"{FIRST}...{LAST}"),
     "one of two fails": (*MATERIALIZE, "aha/users,aha/teams"),
     "live without credentials": (*MATERIALIZE, "aha/users,drift/users"),
+    "a wrong setting": ("asset", "list", "-m", "orchestration.definitions"),
     "validate": ("definitions", "validate"),
 }
 
@@ -66,6 +67,7 @@ class Commands:
             "PARTITIONS_START": DAYS[0],
             "SANDBOX_LIMITS": "0",
             "SANDBOX_URL": self._url,
+            "SCHEDULE_TIMEZONE": "Mars" if name == "a wrong setting" else "UTC",
         }
 
 
@@ -88,6 +90,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Comm
         ("a range", 0),
         ("one of two fails", 1),
         ("live without credentials", 1),
+        ("a wrong setting", 1),
         ("validate", 0),
     ],
 )
@@ -127,6 +130,23 @@ def test_live_names_the_credential_that_is_missing_and_never_reads_the_sandbox(
         "live without credentials"
     ].stderr.replace("(or DRIFT_CLIENT_ID, DRIFT_CLIENT_SECRET and DRIFT_REFRESH_TOKEN) ", "")
     assert not (commands.data / "live.duckdb").exists()
+
+
+NO_ZONE = "SCHEDULE_TIMEZONE is 'Mars'; set it to a name of the IANA database, such as UTC or Europe/Berlin."
+
+
+def test_a_wrong_setting_is_told_in_one_line(commands: Commands) -> None:
+    done = commands.done["a wrong setting"]
+    told = [line for line in done.stderr.splitlines() if "SupersessionWarning" not in line and "callback(" not in line]
+    assert (done.stdout, told) == ("", [f"Error: {NO_ZONE}"])
+
+
+def test_the_main_job_tells_a_wrong_setting_in_one_line() -> None:
+    command = [sys.executable, "-m", "orchestration.main_job"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**BARE, "SCHEDULE_TIMEZONE": "Mars"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, f"{NO_ZONE}\n", "")
 
 
 def test_the_definitions_are_valid_in_an_empty_environment(commands: Commands) -> None:

@@ -1,0 +1,468 @@
+"""Caches: the DuckDB database of the assets, or one of one's own, under the word that PyAirbyte has for it.
+
+A cache is no copy of the destination but the destination itself: `<schema>.<stream>` is the table that the asset of
+a stream has, and a read goes on where the last run of the asset stopped. The file is opened for the time of a query,
+under the lock that all processes of this project take, and never held: nothing has to be closed before another one may
+work.
+"""
+
+import contextlib
+import os
+import uuid
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import duckdb
+
+from connector_resources.datasets import DEFAULT_ARROW_MAX_CHUNK_SIZE, CachedDataset, Record
+from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB
+from connector_resources.destinations.duckdb_claims import claims
+from connector_resources.destinations.duckdb_rows import Selection, decoded
+from connector_resources.destinations.duckdb_tables import TYPES, columns_of, quoted, transaction
+from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyteCacheError, PyAirbyteInputError
+from connector_resources.streams import Stream
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import sqlalchemy
+
+Mode = Literal["sandbox", "live"]
+
+_CACHE_FOLDER = Path(".cache")
+"""Where `new_local_cache` makes its files, below the working directory, as PyAirbyte does."""
+
+
+class StreamNotInCache(AirbyteStreamNotFoundError, KeyError):
+    """There is no stream of that name in the cache, or there are several."""
+
+
+class CacheBase(ABC):
+    """Streams that were read into a DuckDB database, and SQL about them.
+
+    `cache["users"]` is the stream of that name where only one source in the cache has one; `cache["drift.users"]` is
+    always.
+    """
+
+    schema_name: str | None
+    table_prefix: str
+
+    # -- where it is -------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def store(self) -> DuckDB:
+        """The database. Asking for it decides the mode of a cache that is not bound to one yet."""
+
+    @property
+    @abstractmethod
+    def spools(self) -> Path:
+        """Where extractions are kept until they have been landed, and for replays."""
+
+    @abstractmethod
+    def bind(self, mode: Mode) -> None:
+        """Bind the cache to the sandbox or to live accounts: what is read from the two never shares a database.
+
+        Raises PyAirbyteInputError where it is bound to the other one already.
+        """
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder the database is in."""
+        return self.store.path.parent
+
+    @property
+    def name(self) -> str:
+        """What the cache is called."""
+        return type(self).__name__
+
+    def get_database_name(self) -> str:
+        """Return the name of the database, which is that of its file."""
+        return self.store.path.stem
+
+    def schema_of(self, source_name: str) -> str:
+        """Return the schema that the tables of a source are in."""
+        return self.schema_name or source_name
+
+    def table_of(self, stream_name: str) -> str:
+        """Return the name of a stream's table in its schema."""
+        return f"{self.table_prefix}{stream_name}"
+
+    # -- streams -----------------------------------------------------------------------------------------------------
+
+    def found(self, stream_name: str) -> tuple[str, str]:
+        """Return the schema and the stream that a name stands for. Raises StreamNotInCache, listing those there are."""
+        return self._found(stream_name, self._streams())
+
+    def _found(self, stream_name: str, there: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        found = [(schema, name) for schema, name in there if stream_name in (name, f"{schema}.{name}")]
+        exact = [each for each in found if ".".join(each) == stream_name]
+        if len(found) == 1 or len(exact) == 1:
+            return (exact or found)[0]
+        if found:
+            names = [".".join(each) for each in found]
+            raise StreamNotInCache(
+                f"Several sources in {self.store.path} have a stream {stream_name}.",
+                guidance=f"Say which: {' or '.join(names)}.",
+                stream_name=stream_name,
+                available_streams=names,
+            )
+        raise StreamNotInCache(
+            f"There is no stream {stream_name} in {self.store.path}.",
+            guidance="Take one that is there, or read it first.",
+            stream_name=stream_name,
+            available_streams=self._names(there),
+        )
+
+    def dataset(self, source_name: str, stream_name: str, **given: Any) -> CachedDataset:
+        """Return a stream of a source; nothing is looked up before it is used."""
+        return CachedDataset(self, stream_name, schema=self.schema_of(source_name), **given)
+
+    def declared(self, schema: str, stream_name: str) -> Stream | None:
+        """Return the declaration of a stream in the cache; None where no connector here has it.
+
+        The connector is the one that the table's claim names, else the one whose name the schema has.
+        """
+        from connector_resources.sources import discover  # which takes Dagster along
+
+        claim = claims(self.store).get((schema, self.table_of(stream_name)))
+        source = schema if claim is None else claim.source
+        streams = (stream for kind in discover() if kind.name == source for stream in kind.streams)
+        return next((stream for stream in streams if stream.name == stream_name), None)
+
+    @property
+    def streams(self) -> dict[str, CachedDataset]:
+        """The streams there are, by their names; by `source.stream` where several sources have one of that name."""
+        there = self._streams()
+        named = zip(self._names(there), there, strict=True)
+        return {shown: CachedDataset(self, name, schema=schema) for shown, (schema, name) in named}
+
+    def __getitem__(self, stream: str) -> CachedDataset:
+        return CachedDataset(self, stream)
+
+    def __contains__(self, stream: object) -> bool:
+        return any(stream in (name, f"{schema}.{name}") for schema, name in self._streams())
+
+    def __iter__(self) -> Iterator[tuple[str, CachedDataset]]:
+        """Yield the name and the dataset of each stream, as PyAirbyte does."""
+        return iter(self.streams.items())
+
+    def __len__(self) -> int:
+        return len(self._streams())
+
+    def __bool__(self) -> bool:
+        return True  # a cache without streams is a cache all the same
+
+    def get_records(self, stream_name: str) -> CachedDataset:
+        """Return a stream."""
+        return self[stream_name]
+
+    def get_pandas_dataframe(self, stream_name: str) -> "pd.DataFrame":
+        """Return all rows of a stream as a frame."""
+        return self[stream_name].to_pandas()
+
+    def get_arrow_dataset(self, stream_name: str, *, max_chunk_size: int = DEFAULT_ARROW_MAX_CHUNK_SIZE) -> Any:
+        """Return all rows of a stream as a `pyarrow.dataset.Dataset`, streamed from disk. Needs the extra `arrow`."""
+        return self[stream_name].to_arrow(max_chunk_size=max_chunk_size)
+
+    def _streams(self) -> list[tuple[str, str]]:
+        """Return the schema and the name of every stream there is, in order."""
+        if not self.store.path.exists():
+            return []
+        with self.store.attached(read_only=True) as connection:
+            return self._listed(connection)
+
+    def _listed(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+        if not columns_of(connection, "main", "_state"):
+            return []
+        rows = connection.execute(
+            "SELECT DISTINCT schema, name FROM store._state ANTI JOIN store._frames USING (schema, name) ORDER BY ALL"
+        ).fetchall()
+        prefix = self.table_prefix
+        return [
+            (schema, name.removeprefix(prefix))
+            for schema, name in rows
+            if name.startswith(prefix) and self.schema_name in (None, schema)
+        ]
+
+    @staticmethod
+    def _names(there: Sequence[tuple[str, str]]) -> list[str]:
+        count = Counter(name for _, name in there)
+        return [name if count[name] == 1 else f"{schema}.{name}" for schema, name in there]
+
+    # -- SQL ---------------------------------------------------------------------------------------------------------
+
+    def run_sql_query(
+        self, sql_query: "str | sqlalchemy.TextClause", *, max_records: int | None = None
+    ) -> list[Record]:
+        """Run a query and return its rows, `max_records` of them at most.
+
+        `drift.users` is the table with every version of every record, `users` alone stands for the rows that
+        `cache["users"]` has, where the name is unique. Instants are aware and in UTC, JSON comes as what it holds. A
+        statement that changes something is run, too, and returns no rows. Raises PyAirbyteInputError for what DuckDB
+        refuses.
+        """
+        with _refusals_named():
+            if not is_query(sql := str(sql_query)):
+                self.execute_sql(sql)
+                return []
+            with self.reading(sql) as connection:
+                cursor = connection.execute(sql)
+                names, readers = _described(cursor)
+                rows = cursor.fetchall() if max_records is None else cursor.fetchmany(max_records)
+        for position, read in readers.items():
+            rows = [
+                row if row[position] is None else (*row[:position], read(row[position]), *row[position + 1 :])
+                for row in rows
+            ]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def execute_sql(self, sql: str | Sequence[str]) -> None:
+        """Run one or several statements that change something, in one transaction.
+
+        For tables of one's own. A statement holds the database for its time, and all that land records wait for it.
+        """
+        with _refusals_named(), self.store.attached(read_only=False) as connection:
+            connection.execute("USE store")
+            with transaction(connection):
+                for statement in (sql,) if isinstance(sql, str) else sql:
+                    connection.execute(statement)
+
+    def get_sql_engine(self) -> "sqlalchemy.Engine":
+        """Return an engine of SQLAlchemy on the database. Needs the extra `sql`.
+
+        A query opens the database for its own time, however long its connection is kept; a statement that changes
+        something holds it until it is committed or rolled back.
+        """
+        from connector_resources.sql_engine import engine
+
+        return engine(self)
+
+    def close(self) -> None:  # noqa: B027 -- no child of this class has to do more
+        """Do nothing: the database is open for the time of a query, and never between two."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def reading(self, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection to run a query on, where the name of a stream alone stands for the rows of its dataset.
+
+        Raises PyAirbyteCacheError where nothing was ever read into the cache.
+        """
+        if not self.store.path.exists():
+            raise PyAirbyteCacheError(
+                f"There is no database {self.store.path} yet.", guidance="Read a source into this cache first."
+            )
+        with self.store.attached(read_only=True) as connection:
+            connection.execute("USE store")
+            there = self._listed(connection)
+            used = _names_used(connection, sql)
+            for name in {name for _, name in there}:
+                is_used = used & {name.casefold(), quoted(name).casefold()}
+                if is_used and (("main", name) in there or not columns_of(connection, "main", name)):
+                    schema, _ = self._found(name, there)
+                    query = Selection(self.store, schema, self.table_of(name)).query(connection)
+                    connection.execute(f"CREATE TEMP VIEW {quoted(name)} AS {query}")
+            yield connection
+
+
+class DuckDBCache(CacheBase):
+    """A cache in a DuckDB file of one's own.
+
+    Each source has its schema, or all have `schema_name`; each table's name begins with `table_prefix`. What is read
+    waits in `<cache_dir>/<file>.spools`, by default beside the file. The file holds the sandbox's rows or live ones,
+    whichever are read first. `cleanup` is taken for PyAirbyte's sake: nothing is left to be cleaned up.
+    """
+
+    def __init__(
+        self,
+        db_path: str | Path,
+        *,
+        schema_name: str | None = None,
+        table_prefix: str = "",
+        cache_dir: str | Path | None = None,
+        cleanup: bool = True,
+    ) -> None:
+        if str(db_path) == ":memory:" or str(db_path).startswith(("md:", "motherduck:")):
+            raise PyAirbyteInputError(
+                "A cache is a file on this machine.",
+                guidance="Give the path of a DuckDB file, which is made where there is none.",
+                input_value=str(db_path),
+            )
+        self.schema_name = schema_name
+        self.table_prefix = table_prefix
+        self.cleanup = cleanup
+        self._path = Path(db_path).expanduser().absolute()
+        self._folder = self._path.parent if cache_dir is None else Path(cache_dir).expanduser().absolute()
+        self._mode: Mode | None = None
+
+    @property
+    def db_path(self) -> Path:
+        """The database's file, as an absolute path."""
+        return self._path
+
+    @property
+    def store(self) -> DuckDB:
+        """The database."""
+        return _store(self._path, self.spools)
+
+    @property
+    def spools(self) -> Path:
+        """Where extractions are kept until they have been landed, and for replays."""
+        return self._folder / f"{self._path.name}.spools"
+
+    def bind(self, mode: Mode) -> None:
+        """Bind the cache to the sandbox or to live accounts. Raises PyAirbyteInputError where it is the other's."""
+        held = {claim.mode for claim in claims(self.store).values()}
+        held |= {other for other in _MODES if self._path == _of_assets(other)}
+        _require_mode(self._path, mode, held | ({self._mode} if self._mode else set()))
+        self._mode = mode
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.store.path)!r})"
+
+
+class DefaultCache(DuckDBCache):
+    """The database of the assets: `DATA_FOLDER/sandbox.duckdb` or `live.duckdb`, where `data` is the folder by default.
+
+    Which one is decided by the first source that is read into it; by CONNECTOR_MODE where it is asked something before
+    any.
+    """
+
+    def __init__(self, mode: Mode | None = None) -> None:
+        super().__init__(_of_assets("sandbox"))
+        self._mode = mode
+
+    @property
+    def db_path(self) -> Path:
+        """The database's file, as an absolute path."""
+        return self._folder / f"{self.mode}.duckdb"
+
+    @property
+    def mode(self) -> Mode:
+        """What the cache is bound to; asking for it binds it, by CONNECTOR_MODE."""
+        if self._mode is None:
+            self._mode = _mode(os.environ.get("CONNECTOR_MODE") or "sandbox", "CONNECTOR_MODE")
+        return self._mode
+
+    @property
+    def store(self) -> DuckDB:
+        """The database. Asking for it decides the mode of a cache that is not bound to one yet."""
+        return _store(self.db_path, self.spools)
+
+    @property
+    def spools(self) -> Path:
+        """Where the assets' extractions of this mode are kept, too."""
+        return self._folder / "spools" / self.mode
+
+    def bind(self, mode: Mode) -> None:
+        """Bind the cache to the sandbox or to live accounts. Raises PyAirbyteInputError where it is the other's."""
+        if self._mode is not None:
+            _require_mode(self.db_path, mode, {self._mode})
+        self._mode = mode
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._mode or 'not bound yet'})"
+
+
+def get_default_cache(mode: Mode | None = None) -> DuckDBCache:
+    """Return the database of the assets as a cache.
+
+    It is the sandbox's or the live one's, as `mode` says; without it, as the first source that is read into it.
+    """
+    return DefaultCache(None if mode is None else _mode(mode, "mode"))
+
+
+def new_local_cache(
+    cache_name: str | None = None, cache_dir: str | Path | None = None, *, cleanup: bool = True
+) -> DuckDBCache:
+    """Return a cache of one's own in `.cache/<name>/db_<name>.duckdb`, or in `cache_dir`.
+
+    A name is letters, digits and underscores; without one the cache is new, with one it is there again next time.
+    """
+    if cache_name is not None and not (cache_name.isascii() and cache_name.replace("_", "a").isalnum()):
+        raise PyAirbyteInputError("The name of a cache is letters, digits and underscores.", input_value=cache_name)
+    name = cache_name or uuid.uuid4().hex
+    folder = _CACHE_FOLDER / name if cache_dir is None else Path(cache_dir)
+    return DuckDBCache(folder / f"db_{name}.duckdb", cache_dir=folder, cleanup=cleanup)
+
+
+# Where things are
+
+
+_MODES: tuple[Mode, ...] = ("sandbox", "live")
+
+
+def _of_assets(mode: Mode) -> Path:
+    """Return the database of the assets in a mode."""
+    return Path(os.environ.get("DATA_FOLDER") or "data").expanduser().absolute() / f"{mode}.duckdb"
+
+
+def _store(path: Path, spools: Path) -> DuckDB:
+    limit = os.environ.get("DUCKDB_MEMORY_LIMIT") or MEMORY_LIMIT
+    return DuckDB(path, spools / "temporary", memory_limit=limit)
+
+
+def _mode(text: str, where: str) -> Mode:
+    if text not in _MODES:
+        raise PyAirbyteInputError(f"{where} is sandbox or live.", input_value=text)
+    return text
+
+
+def _require_mode(path: Path, mode: Mode, held: Collection[Mode]) -> None:
+    if others := set(held) - {mode}:
+        raise PyAirbyteInputError(
+            f"{path} is for {others.pop()} rows, and these are {mode} ones. They never share a database.",
+            guidance="Give each a cache of its own.",
+        )
+
+
+# Queries
+
+
+def is_query(sql: str) -> bool:
+    """Return whether all statements of a text only read. Raises what DuckDB says of a text that is no SQL."""
+    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    return all(statement.type in reading for statement in duckdb.extract_statements(sql))
+
+
+def _names_used(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    try:
+        return {name.casefold() for name in connection.get_table_names(sql, qualified=True)}
+    except duckdb.Error:  # the query itself will say what is wrong with it
+        return set()
+
+
+def _described(cursor: duckdb.DuckDBPyConnection) -> tuple[list[str], Mapping[int, Callable[[Any], Any]]]:
+    """Return the names of a result's columns, and how the values are read of those that need it, by position."""
+    names = [column[0] for column in cursor.description or ()]
+    kinds = [str(column[1]) for column in cursor.description or ()]
+    readers: dict[str, Callable[[Any], Any]] = {TYPES["timestamp"]: in_utc, TYPES["json"]: decoded}
+    return names, {position: readers[kind] for position, kind in enumerate(kinds) if kind in readers}
+
+
+def in_utc(instant: datetime) -> datetime:
+    """Return an instant with Python's own UTC; DuckDB gives that of another package."""
+    return instant.astimezone(UTC)
+
+
+@contextlib.contextmanager
+def _refusals_named() -> Iterator[None]:
+    """Raise what DuckDB refuses in a query by the name that PyAirbyte's users know."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise PyAirbyteInputError(
+            f"The query could not be run ({str(error).splitlines()[0]}).",
+            guidance="Tables are `<source>.<stream>`; `cache.streams` has those there are.",
+        ) from error

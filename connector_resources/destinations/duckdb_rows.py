@@ -1,0 +1,240 @@
+"""The rows of a landed stream as people want them: Python values, a frame of pandas, a file of Parquet.
+
+Every way out shows the same rows: the newest version of each record that is not deleted, or, where reads only ever add
+to the table, all of them. And all show the same values: instants aware and in UTC, decimals to the last place, the
+columns of JSON as what they hold, and the fields nobody declared.
+
+The database is opened for the time of a query and no longer. What is walked through at leisure, or streamed, is copied
+into a private place first.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+
+from connector_resources.destinations.duckdb import DuckDB
+from connector_resources.destinations.duckdb_frames import restored
+from connector_resources.destinations.duckdb_tables import (
+    HOUSEKEEPING,
+    TYPES,
+    columns_of,
+    count_rows,
+    described,
+    is_table,
+    literal,
+    quoted,
+)
+from connector_resources.errors import ConfigurationError, PartitionMissing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INSTANT, _JSON = TYPES["timestamp"], TYPES["json"]
+_CHUNK = 1_000
+_DOUBLE_DIGITS = 15
+"""As many decimal digits as any double keeps."""
+
+
+def _number(text: str) -> float | Decimal:
+    """Return a number with a point as a float, or as a Decimal where a float would lose digits of it."""
+    value = float(text)
+    return value if len(text) <= _DOUBLE_DIGITS or Decimal(text) == Decimal(repr(value)) else Decimal(text)
+
+
+decoded: Callable[[str], Any] = msgspec.json.Decoder(float_hook=_number).decode
+"""Return what a JSON text holds; a number that a float cannot keep is a Decimal."""
+
+
+def aware(instant: datetime) -> datetime:
+    """Return an instant that was selected without its zone, which is UTC."""
+    return instant.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a table has: its columns and their types, whether it has `_extra`, and which rows count."""
+
+    columns: Mapping[str, str]
+    has_extra: bool
+    condition: str
+
+    def selected(self, *, decimals_as_text: bool = False) -> str:
+        """Return the columns to select: instants without their zone, which are told it afterwards, for that is faster.
+
+        pandas has no other number for a decimal than a float, so that it takes them as text first.
+        """
+        expressions = []
+        for name, kind in self.columns.items():
+            if kind == _INSTANT:
+                expressions.append(f"{quoted(name)} AT TIME ZONE 'UTC' AS {quoted(name)}")
+            elif decimals_as_text and kind.startswith("DECIMAL"):
+                expressions.append(f"{quoted(name)}::VARCHAR AS {quoted(name)}")
+            else:
+                expressions.append(quoted(name))
+        return ", ".join([*expressions, *(["_extra"] if self.has_extra else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows of a table that a stream was landed in: those that count, and of these the ones that meet all `conditions`.
+
+    A condition is SQL about the table's columns, those of our housekeeping included. Every method opens the database
+    anew and raises PartitionMissing where the stream was never landed, ConfigurationError for a condition that cannot
+    be met by any row because it is wrong, DestinationBusy or DestinationUnwritable.
+    """
+
+    store: DuckDB
+    schema: str
+    name: str
+    conditions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    def where(self, *conditions: str) -> "Selection":
+        """Return those of the rows that meet these conditions too."""
+        return replace(self, conditions=(*self.conditions, *conditions))
+
+    def columns(self) -> Mapping[str, str]:
+        """Return the declared columns and their types in DuckDB, in order."""
+        with self._opened(), self.store.attached(read_only=True) as connection:
+            return dict(self._shape(connection).columns)
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        with self._opened(), self.store.attached(read_only=True) as connection:
+            return count_rows(connection, f"{self._table} WHERE {self._shape(connection).condition}")
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield every row as a record: its declared columns, then the fields nobody declared, by their names.
+
+        The rows are those of the moment in which the first one is asked for.
+        """
+
+        def copy(connection: duckdb.DuckDBPyConnection) -> _Shape:
+            shape = self._shape(connection)
+            connection.execute(
+                f"CREATE TEMP TABLE taken AS SELECT {shape.selected()} FROM {self._table} WHERE {shape.condition}"
+            )
+            return shape
+
+        with contextlib.ExitStack() as held:
+            with self._opened():
+                connection, shape = held.enter_context(self.store.copying(copy))
+            names = list(shape.columns)
+            readers = [
+                (name, aware if kind == _INSTANT else decoded)
+                for name, kind in shape.columns.items()
+                if kind in (_INSTANT, _JSON)
+            ]
+            rows = connection.execute("SELECT * FROM taken")
+            while chunk := rows.fetchmany(_CHUNK):
+                for row in chunk:
+                    record = dict(zip(names, row, strict=False))
+                    for name, read in readers:
+                        if (value := record[name]) is not None:
+                            record[name] = read(value)
+                    if shape.has_extra and row[-1] is not None:
+                        for name, value in decoded(row[-1]).items():
+                            record.setdefault(name, value)
+                    yield record
+
+    def frame(self) -> "pd.DataFrame":
+        """Return all rows as a frame: the declared columns, and `_extra` where any row has fields nobody declared.
+
+        Instants are `datetime64[us, UTC]`, whole numbers and truth values with gaps `Int64` and `boolean`, decimals
+        objects of Decimal, columns of JSON objects of what they hold, None where they are null.
+        """
+        import pandas as pd
+
+        with self._opened(), self.store.attached(read_only=True) as connection:
+            shape = self._shape(connection)
+            frame = connection.execute(
+                f"SELECT {shape.selected(decimals_as_text=True)} FROM {self._table} WHERE {shape.condition}"
+            ).df()
+        for name, kind in (*shape.columns.items(), *([("_extra", _JSON)] if shape.has_extra else [])):
+            if kind == _INSTANT:
+                frame[name] = frame[name].dt.tz_localize("UTC")
+            elif kind == _JSON or kind.startswith("DECIMAL"):
+                read = decoded if kind == _JSON else Decimal
+                values = [read(value) if isinstance(value, str) else None for value in frame[name]]
+                frame[name] = pd.Series(values, dtype=object, index=frame.index)
+            elif kind == TYPES["string"] and pd.api.types.is_object_dtype(frame[name].dtype):
+                frame[name] = restored(frame[name], "str")  # without any text DuckDB gives objects
+        return frame
+
+    def copy_to(self, file: Path, *, rows_per_group: int) -> None:
+        """Write all rows to a file of Parquet, in groups of so many; columns of JSON and `_extra` are text there."""
+        with self._opened(), self.store.attached(read_only=True) as connection:
+            shape = self._shape(connection)
+            names = ", ".join(map(quoted, (*shape.columns, *(["_extra"] if shape.has_extra else []))))
+            connection.execute(
+                f"COPY (SELECT {names} FROM {self._table} WHERE {shape.condition}) TO {literal(str(file))} "
+                f"(FORMAT parquet, ROW_GROUP_SIZE {rows_per_group})"
+            )
+
+    def relation(self) -> tuple[str, Mapping[str, str]]:
+        """Return the name of the table or view that has the rows, whatever the conditions, and its columns' types."""
+        with self._opened(), self.store.attached(read_only=True) as connection:
+            shape = self._shape(connection)
+            name = self.name if shape.condition == "true" else f"{self.name}_current"
+            return name, described(connection, f"store.{quoted(self.schema)}.{quoted(name)}")
+
+    def query(self, connection: duckdb.DuckDBPyConnection) -> str:
+        """Return the query for the rows with all columns there are, on a connection that has the database."""
+        return f"SELECT * FROM {self._table} WHERE {self._shape(connection).condition}"
+
+    @property
+    def _table(self) -> str:
+        return f"store.{quoted(self.schema)}.{quoted(self.name)}"
+
+    def _missing(self) -> PartitionMissing:
+        return PartitionMissing(f"{self}: nothing has been read into {self.store.path} yet. Read the stream first.")
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[None]:
+        """Raise what is wrong with a condition as an error of ours."""
+        if not self.store.path.exists():
+            raise self._missing()
+        try:
+            yield
+        except (duckdb.ProgrammingError, duckdb.DataError) as error:
+            raise ConfigurationError(
+                f"{self}: the filter cannot be applied ({str(error).splitlines()[0]}). It is SQL about the columns of "
+                "the table; a name that is not a plain word stands in double quotes, a text in single ones."
+            ) from error
+
+    def _shape(self, connection: duckdb.DuckDBPyConnection) -> _Shape:
+        connection.execute("USE store")
+        try:
+            stored = described(connection, self._table)
+        except duckdb.CatalogException as error:
+            raise self._missing() from error
+        for condition in self.conditions:  # by itself, for one with a stray bracket would undo those before it
+            duckdb.extract_statements(f"SELECT 1 WHERE {condition}")
+        conditions = [f"(\n{condition}\n)" for condition in self.conditions]
+        if "_is_current" in stored and not self._is_added_to(connection):
+            conditions.insert(0, "_is_current")
+        condition = " AND ".join(conditions) or "true"
+        table = f"{self._table} WHERE {condition}"
+        has_extra = "_extra" in stored and bool(
+            connection.execute(f"SELECT 1 FROM {table} AND _extra IS NOT NULL LIMIT 1").fetchone()
+        )
+        columns = {name: kind for name, kind in stored.items() if name not in HOUSEKEEPING}
+        return _Shape(columns, has_extra, condition)
+
+    def _is_added_to(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether every read adds its rows to the table, so that all versions of a record are wanted."""
+        if not columns_of(connection, "main", "_claims"):
+            return False
+        found = connection.execute(
+            f"SELECT layout FROM store._claims WHERE {is_table(self.schema, self.name)}"
+        ).fetchone()
+        return found is not None and found[0] == "reads"

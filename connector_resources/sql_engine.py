@@ -1,0 +1,128 @@
+"""SQLAlchemy on a cache without holding its file: duckdb_engine speaks DuckDB's dialect, the connections are ours.
+
+A connection of SQLAlchemy lives as long as somebody keeps it, and one of DuckDB's own would keep every other process
+out for that long. So each query opens the database, takes all rows over and closes it again. The first statement that
+changes something opens it for writing, in a transaction that ends with its commit or rollback.
+"""
+
+import contextlib
+import importlib
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from connector_resources.caches import CacheBase, in_utc, is_query
+from connector_resources.destinations.duckdb_tables import TYPES
+from connector_resources.exceptions import PyAirbyteInputError
+
+if TYPE_CHECKING:
+    import sqlalchemy
+
+
+def engine(cache: CacheBase) -> "sqlalchemy.Engine":
+    """Return an engine on the database of a cache. Raises PyAirbyteInputError where the extra is not installed."""
+    import sqlalchemy
+
+    try:
+        importlib.import_module("duckdb_engine")
+    except ImportError as error:
+        raise PyAirbyteInputError(
+            "SQLAlchemy needs the package duckdb-engine, which is not installed.",
+            guidance="Install the extra: pip install 'headrace[sql]'.",
+        ) from error
+    return sqlalchemy.create_engine(
+        f"duckdb:///{cache.store.path}", creator=lambda: _Connection(cache), poolclass=sqlalchemy.pool.NullPool
+    )
+
+
+class _Connection:
+    """A connection as Python's database interface has it (PEP 249), as far as duckdb_engine asks for it."""
+
+    notices: Sequence[str] = ()
+
+    def __init__(self, cache: CacheBase) -> None:
+        self._cache = cache
+        self._held = contextlib.ExitStack()
+        self._writing: duckdb.DuckDBPyConnection | None = None
+
+    def cursor(self) -> "_Cursor":
+        return _Cursor(self)
+
+    def begin(self) -> None:
+        """Do nothing: a transaction begins with the first statement that changes something."""
+
+    def commit(self) -> None:
+        self._end("COMMIT")
+
+    def rollback(self) -> None:
+        self._end("ROLLBACK")
+
+    def close(self) -> None:
+        self.rollback()
+
+    @contextlib.contextmanager
+    def opened(self, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection of DuckDB's to run a statement on."""
+        if self._writing is None and is_query(sql):
+            with self._cache.reading(sql) as connection:
+                yield connection
+            return
+        if self._writing is None:
+            connection = self._held.enter_context(self._cache.store.attached(read_only=False))
+            connection.execute("USE store")
+            connection.execute("BEGIN")
+            self._writing = connection
+        yield self._writing
+
+    def _end(self, statement: str) -> None:
+        if self._writing is not None:
+            try:
+                self._writing.execute(statement)
+            finally:
+                self._writing = None
+                self._held.close()
+
+
+class _Cursor:
+    """A result whose rows were all taken over when its statement was run."""
+
+    arraysize = 1
+    rowcount = -1
+
+    def __init__(self, connection: _Connection) -> None:
+        self.connection = connection
+        self.description: Sequence[tuple[Any, ...]] | None = None
+        self._rows: Iterator[tuple[Any, ...]] = iter(())
+
+    def execute(self, statement: str, parameters: Any = None) -> None:
+        with self.connection.opened(statement) as connection:
+            result = connection.execute(statement, parameters or None)
+            self.description = result.description
+            rows = result.fetchall() if result.description else []
+        instants = [
+            position for position, column in enumerate(self.description or ()) if str(column[1]) == TYPES["timestamp"]
+        ]
+        for position in instants:
+            rows = [
+                row if row[position] is None else (*row[:position], in_utc(row[position]), *row[position + 1 :])
+                for row in rows
+            ]
+        self._rows = iter(rows)
+
+    def executemany(self, statement: str, parameters: Any = None) -> None:
+        with self.connection.opened(statement) as connection:
+            connection.executemany(statement, list(parameters or ()))
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        return list(itertools.islice(self._rows, size or self.arraysize))
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return list(self._rows)
+
+    def close(self) -> None:
+        """Do nothing: the database is closed already."""

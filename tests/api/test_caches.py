@@ -1,0 +1,290 @@
+"""Caches: which database, which streams in it, SQL about them, and that no rows of two kinds mix."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector_resources.caches import CacheBase, DuckDBCache, get_default_cache, new_local_cache
+from connector_resources.datasets import CachedDataset
+from connector_resources.destinations.duckdb import DuckDB
+from connector_resources.destinations.duckdb_claims import Claim, claim
+from connector_resources.errors import ConfigurationError, UnknownStream
+from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyteCacheError, PyAirbyteInputError
+from connector_resources.results import ReadResult
+from tests.api.things import USERS, cache_in, land, user
+from tests.landing import child, daily, said, snapshot, window
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> DuckDBCache:
+    return cache_in(tmp_path)
+
+
+# Streams
+
+
+def test_a_cache_has_the_streams_that_were_read_and_each_by_its_name(cache: DuckDBCache) -> None:
+    assert (len(cache), dict(iter(cache)), bool(cache)) == (0, {}, True)
+    land(cache, user(1))
+    land(cache, {"id": "a"}, stream=snapshot("orders", id="string"), source="shop")
+    assert [name for name, _ in cache] == list(cache.streams) == ["users", "orders"]
+    assert len(cache) == 2
+    assert "users" in cache
+    assert "shop.orders" in cache
+    assert "crm.orders" not in cache
+    assert [record["id"] for record in cache["orders"]] == [record["id"] for record in cache["shop.orders"]] == ["a"]
+    assert cache.get_records("users") == cache["crm.users"] == cache.dataset("crm", "users")
+    assert len(cache.get_pandas_dataframe("users")) == cache.get_arrow_dataset("users").count_rows() == 1
+
+
+def test_streams_of_one_name_in_two_sources_are_two_and_one_is_asked_for_by_both_names(cache: DuckDBCache) -> None:
+    land(cache, user(1), source="crm")
+    land(cache, user(2), user(3), source="shop")
+    assert list(cache.streams) == ["crm.users", "shop.users"]
+    assert (len(cache["crm.users"]), len(cache["shop.users"])) == (1, 2)
+    with pytest.raises(AirbyteStreamNotFoundError, match=r"Several sources .* crm.users or shop.users"):
+        cache["users"]
+    with pytest.raises(AirbyteStreamNotFoundError, match=r"crm.users or shop.users"):
+        cache.run_sql_query("SELECT * FROM users")
+    assert cache.run_sql_query("SELECT count(*) AS n FROM shop.users") == [{"n": 2}]
+
+
+def test_a_stream_that_is_not_there_is_an_error_that_lists_those_there_are(cache: DuckDBCache) -> None:
+    land(cache, user(1))
+    for kind in (KeyError, UnknownStream, AirbyteStreamNotFoundError):
+        with pytest.raises(kind, match=r"no stream nope .*available_streams=\['users'\]"):
+            cache["nope"]
+
+
+def test_what_the_assets_landed_is_in_the_cache_and_frames_and_tombstones_are_no_streams(cache: DuckDBCache) -> None:
+    import pandas as pd
+
+    land(cache, user(1), user(2))
+    land(cache, user(1))
+    cache.store.write_frame("crm", "per_day", pd.DataFrame({"n": [1]}), partitions=["all"], run_id="run")
+    assert cache.run_sql_query("SELECT id FROM crm.users_deleted") == [{"id": 2}]
+    assert list(cache.streams) == ["users"]
+
+
+def test_a_schema_and_a_prefix_say_where_the_tables_are(tmp_path: Path) -> None:
+    own = cache_in(tmp_path, schema_name="main", table_prefix="my_")
+    land(own, user(1))
+    land(own, user(1), user(2))
+    land(own, user(1))
+    land(cache_in(tmp_path), user(2), user(3))
+    assert own.run_sql_query("SELECT id FROM my_users") == own.run_sql_query("SELECT id FROM users") == [{"id": 1}]
+    assert list(own.streams) == ["users"]
+    assert (len(own["users"]), len(own["main.users"])) == (1, 1)
+    assert (own.schema_of("crm"), own.table_of("users")) == ("main", "my_users")
+    assert len(cache_in(tmp_path)["crm.users"]) == 2
+
+
+def test_a_result_is_a_mapping_of_the_streams_that_were_read(cache: DuckDBCache) -> None:
+    land(cache, user(1))
+    result = ReadResult(1, cache, {"users": cache.dataset("crm", "users")}, "crm")
+    assert (list(result), len(result), "users" in result, "orders" in result) == (["users"], 1, True, False)
+    assert [record["id"] for record in result["users"]] == [1]
+    assert dict(result) == dict(result.streams)
+    assert isinstance(result["users"], CachedDataset)
+    assert (result.processed_records, result.cache, result.source_name) == (1, cache, "crm")
+    with pytest.raises(KeyError):
+        result["orders"]
+
+
+# SQL
+
+
+def test_a_query_gives_dicts_with_times_in_utc_and_what_json_holds(cache: DuckDBCache) -> None:
+    land(cache, user(1), user(2, plan=None, created_at=None))
+    rows = cache.run_sql_query("SELECT id, created_at, plan FROM crm.users ORDER BY id")
+    assert rows == [
+        {"id": 1, "created_at": datetime(2026, 3, 1, 10, tzinfo=UTC), "plan": {"name": "basic", "seats": [1, 2]}},
+        {"id": 2, "created_at": None, "plan": None},
+    ]
+    assert rows[0]["created_at"].tzinfo is UTC
+    assert cache.run_sql_query("FROM crm.users ORDER BY id", max_records=1)[0]["id"] == 1
+
+
+@pytest.mark.parametrize("schema", [None, "main"])
+def test_a_stream_by_its_name_alone_is_its_current_rows_in_a_query(tmp_path: Path, schema: str | None) -> None:
+    cache, stream = cache_in(tmp_path, schema_name=schema), daily("tickets", title="string")
+    for day in ("2026-03-01", "2026-03-02"):
+        land(cache, {"id": "1", "at": f"{day}T10:00:00Z", "title": day}, stream=stream, window=window(day))
+    query = "WITH t AS (SELECT title FROM Tickets) SELECT title FROM t"
+    assert cache.run_sql_query(query) == [{"title": "2026-03-02"}]
+    assert cache.run_sql_query(f"SELECT count(*) AS n FROM {schema or 'crm'}.tickets") == [{"n": 2}]
+
+
+def test_a_statement_that_changes_something_is_committed_and_several_are_all_or_nothing(cache: DuckDBCache) -> None:
+    land(cache, user(1))
+    assert cache.run_sql_query("CREATE TABLE mine AS SELECT id FROM crm.users") == []
+    with pytest.raises(PyAirbyteInputError, match=r"could not be run \(Catalog Error"):
+        cache.execute_sql(["DELETE FROM mine", "DELETE FROM not_there"])
+    assert cache.run_sql_query("SELECT id FROM mine") == [{"id": 1}]
+    cache.execute_sql(["DELETE FROM mine", "INSERT INTO mine VALUES (7)"])
+    assert cache.run_sql_query("SELECT id FROM mine") == [{"id": 7}]
+
+
+def test_what_is_wrong_with_a_query_is_said(cache: DuckDBCache) -> None:
+    with pytest.raises(PyAirbyteCacheError, match=r"no database .*own.duckdb yet. Read a source"):
+        cache.run_sql_query("SELECT 1")
+    land(cache, user(1))
+    with pytest.raises(PyAirbyteInputError, match=r"Parser Error: syntax error"):
+        cache.run_sql_query("SELEKT 1")
+    with pytest.raises(PyAirbyteInputError, match="Table with name nope does not exist"):
+        cache.run_sql_query("SELECT * FROM nope")
+
+
+# One file, many who use it
+
+
+OTHER = """
+import sys
+from tests.api.things import cache_in, land, user
+from pathlib import Path
+
+cache = cache_in(Path(sys.argv[1]))
+land(cache, user(1), user(2))
+print(len(cache["users"]))
+"""
+
+
+def test_another_process_reads_and_writes_while_a_cache_is_in_use(cache: DuckDBCache, tmp_path: Path) -> None:
+    """PyAirbyte's holds the file until `close` is called."""
+    land(cache, user(1))
+    assert len(cache["users"].to_pandas()) == 1
+    assert cache.run_sql_query("SELECT count(*) AS n FROM users") == [{"n": 1}]
+    assert said(child(OTHER, tmp_path)) == "2"
+    with cache as same:
+        assert len(same["users"]) == 2
+    assert len(cache["users"]) == 2
+    duckdb.connect(str(tmp_path / "own.duckdb")).close()
+
+
+def test_four_threads_use_one_cache(cache: DuckDBCache) -> None:
+    streams = [snapshot(f"stream_{number}", id="integer") for number in range(4)]
+
+    def use(number: int) -> tuple[int, int]:
+        land(cache, *({"id": id_} for id_ in range(50 + number)), stream=streams[number])
+        dataset = cache[f"stream_{number}"]
+        return len(list(dataset)), len(dataset.to_pandas())
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(use, range(4))) == [(50, 50), (51, 51), (52, 52), (53, 53)]
+    assert len(cache) == 4
+
+
+# Which file
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for variable in ("DATA_FOLDER", "CONNECTOR_MODE", "DUCKDB_MEMORY_LIMIT"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def test_the_default_cache_is_the_database_of_the_assets(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestration.settings import Settings
+
+    for mode in ("sandbox", "live"):
+        cache, settings = get_default_cache(mode), Settings.from_environment({"CONNECTOR_MODE": mode})
+        assert (cache.store.path, cache.spools) == (here / settings.database, here / settings.spools)
+    monkeypatch.setenv("DATA_FOLDER", "elsewhere")
+    assert get_default_cache("live").store.path == here / "elsewhere" / "live.duckdb"
+    assert get_default_cache("live").schema_of("aha") == "aha"
+
+
+def test_the_default_cache_is_what_the_first_source_is(here: Path) -> None:
+    cache = get_default_cache()
+    assert repr(cache) == "DefaultCache(not bound yet)"
+    cache.bind("live")
+    cache.bind("live")
+    assert cache.store.path == here / "data" / "live.duckdb"
+    with pytest.raises(PyAirbyteInputError, match=r"live.duckdb is for live rows, and these are sandbox ones"):
+        cache.bind("sandbox")
+    assert cache.store.path == here / "data" / "live.duckdb"
+
+
+def test_the_default_cache_is_the_environments_where_it_is_asked_before_a_read(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = get_default_cache()
+    assert "users" not in cache
+    assert cache.store.path == here / "data" / "sandbox.duckdb"
+    with pytest.raises(PyAirbyteInputError, match="is for sandbox rows"):
+        cache.bind("live")
+    monkeypatch.setenv("CONNECTOR_MODE", "live")
+    assert get_default_cache().store.path.name == "live.duckdb"
+    monkeypatch.setenv("CONNECTOR_MODE", "production")
+    with pytest.raises(PyAirbyteInputError, match=r"CONNECTOR_MODE is sandbox or live. \(input_value='production'\)"):
+        len(get_default_cache())
+    with pytest.raises(PyAirbyteInputError, match="mode is sandbox or live"):
+        get_default_cache("test")  # type: ignore[arg-type]  # that is what is refused
+
+
+def test_making_a_cache_makes_no_file(here: Path) -> None:
+    get_default_cache().bind("sandbox")
+    assert len(new_local_cache("mine")) == len(DuckDBCache("folder/own.duckdb")) == 0
+    assert list(here.iterdir()) == []
+
+
+def test_a_cache_of_ones_own_keeps_its_place_when_the_working_directory_changes(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DuckDBCache("own.duckdb")
+    monkeypatch.chdir("/")
+    assert (cache.db_path, cache.spools) == (here / "own.duckdb", here / "own.duckdb.spools")
+    assert (cache.cache_dir, cache.get_database_name(), cache.name) == (here, "own", "DuckDBCache")
+
+
+def test_a_cache_of_ones_own_holds_the_rows_of_one_mode(cache: DuckDBCache, tmp_path: Path) -> None:
+    claim(cache.store, "crm", "users", Claim("live", "crm", "users", "account", "days"))
+    with pytest.raises(PyAirbyteInputError, match=r"own.duckdb is for live rows, and these are sandbox ones"):
+        cache_in(tmp_path).bind("sandbox")
+    cache_in(tmp_path).bind("live")
+
+
+def test_a_cache_that_was_bound_stays_so_before_anything_is_in_it(cache: DuckDBCache) -> None:
+    cache.bind("sandbox")
+    with pytest.raises(PyAirbyteInputError, match="is for sandbox rows"):
+        cache.bind("live")
+
+
+def test_the_assets_database_under_its_path_is_for_its_mode_too(here: Path) -> None:
+    with pytest.raises(PyAirbyteInputError, match=r"live.duckdb is for live rows"):
+        DuckDBCache("data/live.duckdb").bind("sandbox")
+    DuckDBCache("data/live.duckdb").bind("live")
+
+
+def test_a_new_local_cache_is_where_its_name_says_or_nowhere_else_before(here: Path) -> None:
+    assert new_local_cache("mine").db_path == here / ".cache" / "mine" / "db_mine.duckdb"
+    assert new_local_cache("mine", here / "there").db_path == here / "there" / "db_mine.duckdb"
+    assert new_local_cache().db_path != new_local_cache().db_path
+    for wrong in ("my cache", "../mine", "", "größe"):
+        with pytest.raises(PyAirbyteInputError, match="letters, digits and underscores"):
+            new_local_cache(wrong)
+
+
+@pytest.mark.parametrize("path", [":memory:", "md:mine", "motherduck:mine"])
+def test_a_database_that_is_no_file_is_refused(path: str) -> None:
+    with pytest.raises(PyAirbyteInputError, match="A cache is a file on this machine"):
+        DuckDBCache(path)
+
+
+def test_the_memory_limit_of_the_assets_holds_for_caches(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUCKDB_MEMORY_LIMIT", "64MB")
+    assert DuckDBCache("own.duckdb").store.memory_limit == get_default_cache().store.memory_limit == "64MB"
+    monkeypatch.setenv("DUCKDB_MEMORY_LIMIT", "plenty")
+    with pytest.raises(ConfigurationError, match="DUCKDB_MEMORY_LIMIT"):
+        land(DuckDBCache("own.duckdb"), user(1))
+
+
+def test_a_cache_is_what_the_engine_reads_into(cache: CacheBase) -> None:
+    assert isinstance(cache.store, DuckDB)
+    assert cache.store.temporary_folder.is_relative_to(cache.spools)
+    assert cache.table_of(USERS.name) == "users"
