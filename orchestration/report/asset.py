@@ -7,8 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from connector_resources.errors import ConnectorError, DestinationUnwritable
 from connector_resources.resource import HttpSource, Source
-from orchestration.io_manager import Warehouse
+from orchestration.io_manager import Warehouse, failure
 
 _LAST = -2_000
 _SHOWN = 20
@@ -44,17 +45,22 @@ def sync_report_asset(
         from orchestration.report.page import page
 
         warehouse: Warehouse = context.resources.warehouse
-        report = collected(
-            specs,
-            warehouse.store,
-            context.instance,
-            {name: Path(getattr(context.resources, name).state_folder) for name in http},
-            mode=mode,
-            run_id=context.run.run_id,
-            now=datetime.now(UTC),
-        )
         path = report_path(Path(warehouse.database))
-        _write(path, page(report))
+        try:
+            report = collected(
+                specs,
+                warehouse.store,
+                context.instance,
+                {name: Path(getattr(context.resources, name).state_folder) for name in http},
+                mode=mode,
+                run_id=context.run.run_id,
+                now=datetime.now(UTC),
+            )
+            _write(path, page(report))
+        except ConnectorError as error:
+            raise failure(error) from error
+        for why in report.unknown:
+            context.log.warning(why)
         context.log.info(f"sync_report: {report.finding} {path}")
         requests = by_hour(report, lambda use: use.used)
         return dg.MaterializeResult(
@@ -88,12 +94,18 @@ def report_path(database: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the page whole: whoever has it open never loads half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace the page whole: whoever has it open never loads half of one. Raises DestinationUnwritable."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    # What no encoding knows, half a character in a field's name, becomes a question mark.
-    new.write_text(text, encoding="utf-8", errors="replace")
-    new.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # What no encoding knows, half a character in a field's name, becomes a question mark.
+        new.write_text(text, encoding="utf-8", errors="replace")
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise DestinationUnwritable(
+            f"sync_report: {path} cannot be written ({error.strerror}). Make room, or move away what lies in its place."
+        ) from error
 
 
 def _names(assets: Sequence[object]) -> str:

@@ -15,6 +15,7 @@ import dagster as dg
 
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.destinations.duckdb_tables import literal, quoted
+from connector_resources.errors import ConnectorError
 from connector_resources.http.rate_limit import usage_path
 from connector_resources.http.rate_usage import MinuteOfUse, UsageLog
 from connector_resources.streams import SNAPSHOT
@@ -156,7 +157,7 @@ class AssetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything on the page. `rows_by_day` has the rows of each day and source."""
+    """Everything on the page. `rows_by_day` has the rows of each day and source, `unknown` why something is missing."""
 
     made_at: datetime
     mode: str
@@ -170,6 +171,7 @@ class Report:
     uses: Sequence[Use] = ()
     runs: Sequence[Run] = ()
     rows_by_day: Mapping[date, Mapping[str, int]] = field(default_factory=dict)
+    unknown: Sequence[str] = ()
 
     def of(self, *states: State) -> list[AssetFacts]:
         """Return the assets that are in one of these states."""
@@ -199,7 +201,8 @@ def collected(
     """Return the report on these assets as of `now`; `state_folders` has where each HTTP source keeps its limits.
 
     What the database and the history do not know is missing from the report, never an error: a report on nothing says
-    that nothing was landed.
+    that nothing was landed. A limiter's record that cannot be read is `unknown`. Raises ConnectorError where the
+    database cannot be read.
     """
     keys = {spec.key.to_user_string(): spec for spec in specs}
     tables = _tables(store, keys)
@@ -208,6 +211,7 @@ def collected(
     failed_at: dict[str, datetime] = {}
     for failure in failures:
         failed_at.setdefault(failure.key, failure.at)
+    uses, unknown = _uses(state_folders, now)
     assets = []
     for key, spec in sorted(keys.items()):
         landings = _landings(instance, spec.key)
@@ -242,9 +246,10 @@ def collected(
         failures=failures,
         quarantine=sorted(tables.quarantine, key=lambda each: (-each.records, each.key, each.reason))[:_REASONS],
         new_fields=tables.new_fields,
-        uses=_uses(state_folders, now),
+        uses=uses,
         runs=[run for run, _ in runs],
         rows_by_day=_rows_by_day(keys, tables.held, now),
+        unknown=unknown,
     )
 
 
@@ -409,9 +414,13 @@ def _failures(
 # The limiters' records
 
 
-def _uses(state_folders: Mapping[str, Path], now: datetime) -> list[Use]:
-    return [
-        Use(source, account, limit, UsageLog(usage_path(path)).read(now.timestamp()))
-        for source, folder in sorted(state_folders.items())
-        for account, limit, path in sorted(limits_in(folder / "rate_limits", source))
-    ]
+def _uses(state_folders: Mapping[str, Path], now: datetime) -> tuple[list[Use], list[str]]:
+    """Return what is recorded, and why the rest is not known."""
+    uses, unknown = [], []
+    for source, folder in sorted(state_folders.items()):
+        for account, limit, path in sorted(limits_in(folder / "rate_limits", source)):
+            try:
+                uses.append(Use(source, account, limit, UsageLog(usage_path(path)).read(now.timestamp())))
+            except ConnectorError as error:
+                unknown.append(f"Requests of {account} are not counted here. {error}")
+    return uses, unknown

@@ -32,7 +32,7 @@ from orchestration.report.facts import (
     is_late,
 )
 from orchestration.report.page import page, spark
-from tests.orchestration.conftest import DAYS, Fail, Project, kind_of, materialized
+from tests.orchestration.conftest import DAYS, Fail, Project, failures, kind_of, materialized
 
 NOW = datetime(2026, 11, 21, 16, 30, tzinfo=UTC)
 NASTY = (
@@ -75,6 +75,7 @@ def full_report(name: str = "features") -> Report:
         quarantine=[Quarantine(name, name, 4)],
         new_fields=[NewField(name, name, name, NOW)],
         uses=[Use("aha", name, name, [use])],
+        unknown=[name],
         runs=[Run(NOW, "failed"), Run(NOW - timedelta(days=2), "succeeded"), Run(NOW, "unfinished")],
         rows_by_day={
             date(2026, 11, 18): {"aha": 5},
@@ -111,7 +112,7 @@ def test_what_comes_from_elsewhere_is_text_on_the_page_and_never_markup() -> Non
         elements = Elements(page(full_report(name)))
         assert elements.tags == plain.tags
         assert {key for key, _ in elements.attributes} == {key for key, _ in plain.attributes}
-        assert [text for text in elements.texts if text.strip() == name] == [name] * 9
+        assert [text for text in elements.texts if text.strip() == name] == [name] * 10
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_forbids_a_browser_to_ask_for_it() -> None:
@@ -307,6 +308,42 @@ def test_a_report_tells_what_its_own_run_landed_what_it_cost_and_what_failed(pro
     assert "ValueError; its message is in the run&#39;s log." in text
     assert "4711" not in text
     assert "drift.users: GET /users/list: the answer is not whole JSON" in text
+
+
+def test_a_record_of_requests_that_cannot_be_read_is_a_line_on_the_page_and_the_rest_is_told(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    streams = [project.asset(name) for name in ("aha/teams", "drift/users")]
+    assert project.run(*streams).success
+    damaged = next((project.folder / "state").rglob("drift-*.account.usage"))
+    damaged.unlink()
+    damaged.mkdir()
+    result = project.run(sync_report_asset(streams, discover(), "sandbox"))
+    (told,) = materialized(result, "sync_report").values()
+    text = Path(told["page"]).read_text(encoding="utf-8")
+    account = damaged.name.partition(".")[0]
+    why = f"Requests of {account} are not counted here. The record of the requests sent, {damaged}, cannot be written"
+    assert f'<p class="warn about">{why} (Is a directory).' in text
+    assert why in capfd.readouterr().err
+    assert (told["finding"], told["requests_in_7_days"]) == ("All 2 assets are landed and none is late.", 1)
+
+
+def test_a_page_that_cannot_be_written_is_named(project: Project) -> None:
+    path = report_path(project.settings.database)
+    path.mkdir(parents=True)
+    ((error, message),) = failures(project.run(sync_report_asset([], discover(), "sandbox"))).values()
+    assert (error, message) == (
+        "DestinationUnwritable",
+        f"sync_report: {path} cannot be written (Is a directory). Make room, or move away what lies in its place.",
+    )
+    assert list(path.parent.glob("*.new")) == []
+
+
+def test_a_database_that_cannot_be_read_is_named(project: Project) -> None:
+    project.settings.database.parent.mkdir(parents=True, exist_ok=True)
+    project.settings.database.write_bytes(b"no database" * 1_000)
+    ((error, message),) = failures(project.run(sync_report_asset([], discover(), "sandbox"))).values()
+    assert (error, str(project.settings.database) in message) == ("DestinationUnwritable", True)
 
 
 def test_what_is_known_is_read_from_the_database_the_history_and_the_limiters(project: Project) -> None:
