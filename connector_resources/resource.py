@@ -7,7 +7,6 @@ graph loads with an empty environment, and what is missing is complained about w
 import hashlib
 import logging
 import os
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -385,11 +384,10 @@ class HttpSource(Source):
         limits = [limit.scaled(self.rate_limit_factor) for limit in (self.rate_limit, own) if limit is not None]
         return min(limit.in_a_minute for limit in limits)
 
-    def requests_since(self, instant: datetime) -> int:
-        """Return how many requests this host has sent to the account since `instant`, at most seven days ago."""
+    def requests_on_day_of(self, instant: datetime) -> int:
+        """Return how many requests this host has sent to the account on a UTC day, at most six days ago."""
         log = UsageLog(usage_path(self._limiter(self.rate_limit, "account").path))
-        first = int(instant.timestamp() // 60)
-        return sum(use.used for use in log.read(time.time()) if use.minute >= first)
+        return log.used_on_day_of(instant.timestamp())
 
     def require(self, field: str) -> str:
         """Return a field that must be set. Raises MissingCredential, naming the environment variable it comes from."""

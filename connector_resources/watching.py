@@ -33,8 +33,7 @@ class Expectation:
         if not isinstance(source, HttpSource):
             return cls(name)
         budget = source.daily_request_budget
-        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        used = source.requests_since(midnight) if budget else 0
+        used = source.requests_on_day_of(datetime.now(UTC)) if budget else 0
         return cls(name, source.requests_per_minute(stream), used, budget)
 
 

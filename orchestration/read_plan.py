@@ -8,7 +8,7 @@ beyond the budget (`RateLimiter.per_day`), and a reading that is stopped there i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -111,8 +111,7 @@ def read_plan(
     parents = None if slice.parents is None else len(slice.parents)
     requests, basis = expected(past_runs(instance, dg.AssetKey([source.name, stream.name])), len(partitions), parents)
     budget = source.daily_request_budget
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    used = source.requests_since(midnight) if budget else 0
+    used = source.requests_on_day_of(now) if budget else 0
     return ReadPlan(name, partitions, requests, basis, source.requests_per_minute(stream), used, budget)
 
 

@@ -165,8 +165,8 @@ def test_what_was_sent_today_counts_and_what_was_sent_before_does_not(project: P
     source = limited.resources()["connection"].connected(limited.resources()["drift"])
     now = datetime.now(UTC)
     UsageLog(usage_path(source._limiter(source.rate_limit, "account").path)).add(now.timestamp() - 86_400, 300, used=50)
-    assert source.requests_since(now - timedelta(hours=23)) == 2
-    assert source.requests_since(now - timedelta(hours=25)) == 52
+    assert source.requests_on_day_of(now) == 2
+    assert source.requests_on_day_of(now - timedelta(days=1)) == 50
 
 
 def test_a_reading_that_turns_out_to_need_more_stops_before_the_request_that_is_too_many(project: Project) -> None:
