@@ -1,1 +1,61 @@
-"""Everything that talks to the outside: sources, destinations, and the local sandboxes that stand in for vendors."""
+"""Everything that talks to the outside: sources, destinations, and the local sandboxes that stand in for vendors.
+
+What the Python API offers (`import connector_resources as ab`) is here under the names PyAirbyte's users know. It is
+imported when it is used: the import itself loads neither Dagster nor pandas.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connector_resources import caches as caches
+    from connector_resources import datasets as datasets
+    from connector_resources import documents as documents
+    from connector_resources import exceptions as exceptions
+    from connector_resources import records as records
+    from connector_resources import results as results
+    from connector_resources import secrets as secrets
+    from connector_resources.api import Source as Source
+    from connector_resources.api import get_available_connectors as get_available_connectors
+    from connector_resources.api import get_source as get_source
+    from connector_resources.caches import DuckDBCache as DuckDBCache
+    from connector_resources.caches import get_default_cache as get_default_cache
+    from connector_resources.caches import new_local_cache as new_local_cache
+    from connector_resources.configs import sandbox_config as sandbox_config
+    from connector_resources.datasets import CachedDataset as CachedDataset
+    from connector_resources.datasets import InMemoryDataset as InMemoryDataset
+    from connector_resources.datasets import LazyDataset as LazyDataset
+    from connector_resources.documents import Document as Document
+    from connector_resources.results import ReadResult as ReadResult
+    from connector_resources.secrets import SecretSourceEnum as SecretSourceEnum
+    from connector_resources.secrets import get_secret as get_secret
+    from connector_resources.strategies import WriteStrategy as WriteStrategy
+
+_FROM = {
+    "api": ("Source", "get_available_connectors", "get_source"),
+    "caches": ("DuckDBCache", "get_default_cache", "new_local_cache"),
+    "configs": ("sandbox_config",),
+    "datasets": ("CachedDataset", "InMemoryDataset", "LazyDataset"),
+    "documents": ("Document",),
+    "results": ("ReadResult",),
+    "secrets": ("SecretSourceEnum", "get_secret"),
+    "strategies": ("WriteStrategy",),
+}
+_MODULES = ("caches", "datasets", "documents", "exceptions", "records", "results", "secrets")
+_HOME = {name: module for module, names in _FROM.items() for name in names}
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return what can be asked for."""
+    return sorted({*globals(), *__all__})

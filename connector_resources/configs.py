@@ -6,7 +6,6 @@ secret; names of keys that are not known, which may be values in the wrong place
 """
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -239,13 +238,13 @@ def _is_word(key: object) -> bool:
 def sandbox_config(name: str, address: str | None = None) -> dict[str, Any]:
     """Return the configuration with which a connector reads the sandbox, in Airbyte's keys where there are such.
 
-    `address` is the sandbox's; without it, that in SANDBOX_URL, else the one that `make sandbox` serves at. Raises
-    AirbyteConnectorNotRegisteredError for a connector that has neither a stand-in nor data of its own.
+    `address` is that of one that runs already; without it, the one in SANDBOX_URL is read, else one that is started
+    when it is needed. Raises AirbyteConnectorNotRegisteredError for a connector that has neither a stand-in nor data
+    of its own.
     """
     from connector_resources.sandbox.accounts import airbyte_config
 
-    vendor = name.removeprefix("source-")
-    config = airbyte_config(vendor, (address or os.environ.get("SANDBOX_URL") or "http://127.0.0.1:8787").rstrip("/"))
+    config = airbyte_config(name.removeprefix("source-"), None if address is None else address.rstrip("/"))
     if config is None:
         raise AirbyteConnectorNotRegisteredError("The sandbox has no account for it.", connector_name=name)
     return config

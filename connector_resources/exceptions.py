@@ -37,7 +37,8 @@ from dataclasses import KW_ONLY, dataclass, fields
 from datetime import date
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from connector_resources.errors import (
     ConfigurationError,
@@ -47,6 +48,9 @@ from connector_resources.errors import (
     UnknownStream,
 )
 from connector_resources.http.messages import hidden
+
+if TYPE_CHECKING:
+    from connector_resources.results import ReadResult
 
 MASK = "****"
 """What stands where a secret is."""
@@ -224,7 +228,13 @@ class AirbyteConnectorInstallationError(AirbyteConnectorError, ConfigurationErro
 
 
 class AirbyteConnectorReadError(AirbyteConnectorError):
-    """The connector could not read."""
+    """The connector could not read.
+
+    `result` has the streams that were read all the same, `failed` why each of the others was not, by their names.
+    """
+
+    result: "ReadResult | None" = None
+    failed: Mapping[str, ConnectorError] = MappingProxyType({})
 
 
 class AirbyteConnectorWriteError(AirbyteConnectorError, DestinationError):

@@ -45,6 +45,7 @@ FLOORS = {
     "connector_resources.exceptions": 4,
     "connector_resources.secrets": 4,
     "connector_resources.catalog": 4,
+    "connector_resources.connecting": 4,
     "connector_resources.environment": 4,
     "connector_resources.landing": 4,
     "connector_resources.progress": 4,

@@ -40,21 +40,22 @@ def lasting_credentials(vendor: str) -> dict[str, Any]:
 _OAUTH = ("client_id", "client_secret", "refresh_token")
 
 
-def airbyte_config(vendor: str, address: str) -> dict[str, Any] | None:
+def airbyte_config(vendor: str, address: str | None) -> dict[str, Any] | None:
     """Return what opens the sandbox at `address`, in the keys of Airbyte's connectors; None for who has nothing there.
 
-    What those connectors have no key for, and the account of a vendor of another package, is in our fields.
+    Without an address it opens the one that is started when it is needed. What those connectors have no key for, and
+    the account of a vendor of another package, is in our fields.
     """
     if vendor not in _CREDENTIALS and vendor not in vendors():
         return None
     config = lasting_credentials(vendor)
     if vendor == "aha":
         del config["subdomain"]
-        return {**config, "url": f"{address}/{vendor}"}
+        return {**config, "url": "https://sandbox.aha.io" if address is None else f"{address}/{vendor}"}
     if vendor == "drift":
         config["credentials"] = {"credentials": "access_token", "access_token": config.pop("access_token")}
         config["email"] = config.pop("contact_emails")[0]
-    if vendor in vendors():
+    if vendor in vendors() and address is not None:
         config["base_url"] = f"{address}/{vendor}"
     return config
 

@@ -432,15 +432,16 @@ def test_the_sandbox_is_read_with_its_configuration_in_airbytes_keys(
     assert next(iter(source.read(stream, Slice()))).records
 
 
-def test_the_configuration_of_the_sandbox_names_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SANDBOX_URL", raising=False)
-    assert configs.sandbox_config("aha")["url"] == "http://127.0.0.1:8787/aha"
-    monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9999/")
-    assert configs.sandbox_config("source-drift") == {
+def test_the_configuration_of_the_sandbox_names_a_place_where_one_is_given() -> None:
+    assert configs.sandbox_config("aha")["url"] == "https://sandbox.aha.io"
+    assert configs.sandbox_config("aha", "http://127.0.0.1:9999/")["url"] == "http://127.0.0.1:9999/aha"
+    drift = {
         "credentials": {"credentials": "access_token", "access_token": "sandbox-access-token"},
         "email": "lea.blum@acme.example",
-        "base_url": "http://127.0.0.1:9999/drift",
     }
+    assert configs.sandbox_config("source-drift") == drift
+    here = {**drift, "base_url": "http://127.0.0.1:9999/drift"}
+    assert configs.sandbox_config("drift", "http://127.0.0.1:9999") == here
     assert configs.sandbox_config("source-faker") == {"seed": 1, "always_updated": False}
     with pytest.raises(AirbyteConnectorNotRegisteredError, match="source-nothing"):
         configs.sandbox_config("source-nothing")

@@ -12,7 +12,7 @@ from connector_resources.exceptions import AirbyteConnectorValidationFailedError
 from connector_resources.sources.aha import Aha
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python_api.md").read_text()
-SECTIONS = ("Configurations", "Secrets", "Documents")
+SECTIONS = ("Read a source", "Caches", "Configurations", "Secrets", "Documents")
 
 
 def section(name: str) -> str:
@@ -26,13 +26,11 @@ def blocks(name: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _a_place_with_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
+def _a_place_with_secrets(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AHA_API_KEY", "key")
     monkeypatch.delenv("DRIFT_ACCESS_TOKEN", raising=False)
-    monkeypatch.delenv("SANDBOX_URL", raising=False)
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "DRIFT_ACCESS_TOKEN").write_text("token\n")
+    (desk / "secrets").mkdir()
+    (desk / "secrets" / "DRIFT_ACCESS_TOKEN").write_text("token\n")
     secrets.reset_secret_sources()
     yield
     secrets.reset_secret_sources()

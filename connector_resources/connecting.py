@@ -1,0 +1,113 @@
+"""Which account a source of the Python API reads: a vendor's, or the sandbox's that stands in for it."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from connector_resources import environment
+from connector_resources.configs import fields_of
+from connector_resources.environment import Mode
+from connector_resources.exceptions import PyAirbyteInputError
+from connector_resources.resource import HttpSource, Source
+from connector_resources.sandbox.accounts import credentials, lasting_credentials, place
+from connector_resources.sandbox.vendors import require_stand_in
+
+EARLIEST = date(2010, 1, 1)
+"""Older than the products whose data is read: from here on means all of it."""
+
+SANDBOX_DAYS = 90
+"""Everything of the sandbox that changes does so in so many days before today."""
+
+
+def mode_of(kind: type[Source], config: Mapping[str, Any] | None, asked: Mode | None) -> Mode:
+    """Return where a source with this configuration reads.
+
+    What was asked for counts, then CONNECTOR_MODE, then the credentials: the sandbox's well-known ones open nothing
+    else, and without any the sandbox is read. Raises PyAirbyteInputError where the two do not go together: nobody
+    who gives real credentials gets the sandbox's data, and nobody who gives none gets another's.
+    """
+    wanted = asked or environment.mode()
+    opens = None if config is None else _opens(kind, config)
+    if wanted is None:
+        return opens or "sandbox"
+    if opens is not None and opens != wanted:
+        said = "mode" if asked is not None else "CONNECTOR_MODE"
+        whose = "the sandbox's" if opens == "sandbox" else "not the sandbox's"
+        raise PyAirbyteInputError(
+            f"{kind.name}: {said} is {wanted}, and the credentials in the config are {whose}.",
+            guidance=f"Give it mode={opens!r}, or other credentials; with config=None it takes those of {wanted}.",
+        )
+    return wanted
+
+
+def _opens(kind: type[Source], config: Mapping[str, Any]) -> Mode | None:
+    """Return what the credentials in a configuration open; None where it has none."""
+    fields, known = fields_of(kind, config), credentials(kind.connector)
+    secret = {name for name, variable in kind.variables().items() if variable in kind.secrets() and fields.get(name)}
+    if not secret:
+        return None
+    return "sandbox" if all(fields[name] == known.get(name) for name in secret) else "live"
+
+
+def connected(kind: type[Source], config: Mapping[str, Any] | None, mode: Mode) -> Source:
+    """Return the source, ready to be read: with `config`, else with the credentials that the mode has by itself.
+
+    In the sandbox, a server is started where none is given. Raises ConfigurationError naming keys and never values.
+    """
+    known, is_http = environment.environment(), issubclass(kind, HttpSource)
+    if config is not None:
+        fields = dict(fields_of(kind, config))
+    else:
+        fields = {name: known[variable] for name, variable in kind.variables().items() if known.get(variable)}
+        if mode == "sandbox":
+            fields = {**({} if is_http else fields), **lasting_credentials(kind.connector)}
+    if is_http:
+        fields.setdefault("state_folder", str(environment.data_folder() / "state" / mode))
+        fields.setdefault("daily_request_budget", round(environment.number("DAILY_REQUEST_BUDGET", 0)))
+        if mode == "sandbox":
+            fields.setdefault("rate_limit_factor", environment.number("SANDBOX_LIMITS", 1.0))
+            if not fields.get("base_url"):
+                require_stand_in(kind.connector)
+                fields["base_url"] = f"{_sandbox_url()}/{place(kind.connector, kind.name)}"
+    return kind(**fields)
+
+
+def first_day(mode: Mode, asked: date | str | None) -> date:
+    """Return the first day (UTC) to read: the one asked for, else PARTITIONS_START, else the first that can be.
+
+    Raises PyAirbyteInputError for what is no day.
+    """
+    if isinstance(asked, str):
+        try:
+            asked = datetime.fromisoformat(asked).date()
+        except ValueError:
+            raise PyAirbyteInputError(
+                "start_date is no day.", guidance="Write it as YYYY-MM-DD.", input_value=asked
+            ) from None
+    if isinstance(asked, datetime):
+        asked = asked.astimezone(UTC).date() if asked.tzinfo is not None else asked.date()
+    if asked is not None:
+        return asked
+    default = EARLIEST if mode == "live" else sandbox_today() - timedelta(days=SANDBOX_DAYS)
+    return environment.day("PARTITIONS_START") or default
+
+
+def sandbox_today() -> date:
+    """Return the day after the newest record of the sandbox."""
+    return environment.day("SANDBOX_TODAY") or datetime.now(UTC).date()
+
+
+def _sandbox_url() -> str:
+    if url := environment.environment().get("SANDBOX_URL"):
+        return url.rstrip("/")
+    from connector_resources.sandbox.process import running_sandbox
+    from connector_resources.sandbox.settings import Settings
+
+    return running_sandbox(
+        Settings(
+            seed=round(environment.number("SANDBOX_SEED", 1)),
+            scale=environment.number("SANDBOX_SCALE", 1.0),
+            limits=environment.number("SANDBOX_LIMITS", 1.0),
+            today=sandbox_today(),
+        )
+    ).url
