@@ -65,20 +65,16 @@ class _Shape:
     has_extra: bool
     condition: str
 
-    def selected(self, *, decimals_as_text: bool = False) -> str:
-        """Return the columns to select: instants without their zone, which are told it afterwards, for that is faster.
+    def all_columns(self) -> Mapping[str, str]:
+        """Return the declared columns and `_extra`, where it is, and their types."""
+        return {**self.columns, **({"_extra": _JSON} if self.has_extra else {})}
 
-        pandas has no other number for a decimal than a float, so that it takes them as text first.
-        """
-        expressions = []
-        for name, kind in self.columns.items():
-            if kind == _INSTANT:
-                expressions.append(f"{quoted(name)} AT TIME ZONE 'UTC' AS {quoted(name)}")
-            elif decimals_as_text and kind.startswith("DECIMAL"):
-                expressions.append(f"{quoted(name)}::VARCHAR AS {quoted(name)}")
-            else:
-                expressions.append(quoted(name))
-        return ", ".join([*expressions, *(["_extra"] if self.has_extra else [])])
+    def selected(self) -> str:
+        """Return what to select: instants without their zone, which they are told afterwards, for that is faster."""
+        return ", ".join(
+            f"{quoted(name)} AT TIME ZONE 'UTC' AS {quoted(name)}" if kind == _INSTANT else quoted(name)
+            for name, kind in self.all_columns().items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,27 +150,34 @@ class Selection:
         """
         import pandas as pd
 
+        readers: Mapping[str, Callable[[Any], Any]] = {_JSON: decoded, TYPES["decimal"]: Decimal}
         with self._opened(), self.store.attached(read_only=True) as connection:
             shape = self._shape(connection)
-            frame = connection.execute(
-                f"SELECT {shape.selected(decimals_as_text=True)} FROM {self._table} WHERE {shape.condition}"
-            ).df()
-        for name, kind in (*shape.columns.items(), *([("_extra", _JSON)] if shape.has_extra else [])):
+            kinds = shape.all_columns()
+            # What is read from text goes another way, or pandas would make a column of its own kind of text first. With
+            # the one thread that a connection of ours has, rows come in the order of the table both times.
+            read = [name for name, kind in kinds.items() if kind in readers]
+            plain = replace(shape, columns={n: k for n, k in shape.columns.items() if n not in read}, has_extra=False)
+            rows = f"FROM {self._table} WHERE {shape.condition}"
+            frame = connection.execute(f"SELECT {plain.selected() or 'NULL'} {rows}").df()
+            texts = ", ".join(f"{quoted(name)}::VARCHAR AS {quoted(name)}" for name in read)
+            values = connection.execute(f"SELECT {texts} {rows}").fetchnumpy() if read else {}
+        for name, kind in plain.columns.items():
             if kind == _INSTANT:
                 frame[name] = frame[name].dt.tz_localize("UTC")
-            elif kind == _JSON or kind.startswith("DECIMAL"):
-                read = decoded if kind == _JSON else Decimal
-                values = [read(value) if isinstance(value, str) else None for value in frame[name]]
-                frame[name] = pd.Series(values, dtype=object, index=frame.index)
             elif kind == TYPES["string"] and pd.api.types.is_object_dtype(frame[name].dtype):
                 frame[name] = restored(frame[name], "str")  # without any text DuckDB gives objects
-        return frame
+        for name in read:
+            reader = readers[kinds[name]]
+            found = [None if text is None else reader(text) for text in values[name].tolist()]
+            frame[name] = pd.Series(found, dtype=object, index=frame.index)
+        return frame[list(kinds)]
 
     def copy_to(self, file: Path, *, rows_per_group: int) -> None:
         """Write all rows to a file of Parquet, in groups of so many; columns of JSON and `_extra` are text there."""
         with self._opened(), self.store.attached(read_only=True) as connection:
             shape = self._shape(connection)
-            names = ", ".join(map(quoted, (*shape.columns, *(["_extra"] if shape.has_extra else []))))
+            names = ", ".join(map(quoted, shape.all_columns()))
             connection.execute(
                 f"COPY (SELECT {names} FROM {self._table} WHERE {shape.condition}) TO {literal(str(file))} "
                 f"(FORMAT parquet, ROW_GROUP_SIZE {rows_per_group})"

@@ -101,6 +101,13 @@ def test_a_decimal_with_more_places_than_a_column_holds_is_not_cut(cache: DuckDB
     assert cache["users"].to_pandas()["plan"].tolist() == [record["plan"]]
 
 
+def test_a_frame_of_what_pandas_has_no_types_for_is_whole(cache: DuckDBCache) -> None:
+    land(cache, {"id": 1.5, "plan": [1]}, {"id": 2.5}, stream=snapshot("plans", id="decimal", plan="json"))
+    frame = cache["plans"].to_pandas()
+    assert list(zip(frame["id"], frame["plan"], strict=True)) == [(Decimal("1.5"), [1]), (Decimal("2.5"), None)]
+    assert list(frame.columns) == ["id", "plan"]
+
+
 def test_a_frame_has_what_nobody_declared_as_one_column_and_none_where_there_is_nothing(cache: DuckDBCache) -> None:
     land(cache, user(1, owner="Ada"), user(2))
     frame = cache["users"].to_pandas().set_index("id")
@@ -331,6 +338,31 @@ def test_a_stream_that_was_never_read_says_so(cache: DuckDBCache) -> None:
     land(cache, {"id": "1"}, stream=snapshot("others", id="string"))
     with pytest.raises(PartitionMissing, match=r"crm.users: nothing has been read"):
         dataset.to_pandas()
+
+
+STREAMED = """
+import resource, sys
+from pathlib import Path
+from tests.api.things import cache_in
+
+cache = cache_in(Path(sys.argv[1]))
+
+def most_memory(table):
+    assert sum(batch.num_rows for batch in cache.dataset("crm", table).to_arrow(max_chunk_size=10_000).to_batches())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+few, many = most_memory("few"), most_memory("many")
+print((many - few) // 1024)
+"""
+
+
+def test_arrow_streams_ten_times_the_rows_in_the_same_memory(cache: DuckDBCache, tmp_path: Path) -> None:
+    wide = ", ".join(f"'a text of some length, number {number}, ' || n AS column_{number}" for number in range(10))
+    cache.execute_sql("CREATE SCHEMA crm")
+    for table, rows in (("few", 50_000), ("many", 500_000)):
+        cache.execute_sql(f"CREATE TABLE crm.{table} AS SELECT n, {wide} FROM range({rows}) AS rows(n)")
+    growth_mb = int(said(child(STREAMED, tmp_path)))
+    assert growth_mb < 60  # with the read-ahead that Arrow has by itself it grows by 200
 
 
 # Streams that are in no cache
