@@ -426,13 +426,15 @@ class Source:
 
         def records() -> Iterator[dict[str, Any]]:
             names = {column.name for column in declared.columns}
-            for number, record in enumerate(self._records(declared)):
-                if number == limit or (stop_event is not None and stop_event.is_set()):
+            if limit == 0:
+                return
+            for number, record in enumerate(self._records(declared), 1):
+                if stop_event is not None and stop_event.is_set():
                     return
                 if prune_undeclared_fields:
                     record = {name: value for name, value in record.items() if name in names}
                 yield _normalized(record) if normalize_field_names else record
-                if number + 1 == limit:
+                if number == limit:
                     return  # before another page is asked for
 
         return LazyDataset(records, stream=declared)
