@@ -48,7 +48,6 @@ from connector_resources.document_fields import (
 from connector_resources.errors import (
     ConfigurationError,
     IncompleteRead,
-    InvalidSlice,
     MalformedPage,
     MissingCredential,
     RequestRejected,
@@ -639,12 +638,6 @@ class Drift(HttpSource):
         default=50, ge=1, le=100, description="Conversations per page; older hosts allow 50, newer ones 100."
     )
     contact_emails: list[str] = Field(default=[], description="Addresses that `contacts_by_email` looks up.")
-    meetings_horizon_days: int = Field(
-        default=MEETINGS_HORIZON_DAYS,
-        ge=0,
-        description="How far back Drift lists meetings. Older days are refused, since their answer would be empty and "
-        "replace what has been landed; 0 asks all the same.",
-    )
 
     @property
     def url(self) -> str:
@@ -792,14 +785,6 @@ class Drift(HttpSource):
         window = slice.window
         if window is None:
             raise StreamNotPartitioned(f"{self.name}.{stream.name} needs a window.")
-        if stream.name == "meetings" and self.meetings_horizon_days:
-            horizon = datetime.now(UTC) - timedelta(days=self.meetings_horizon_days)
-            if window.start < horizon:
-                raise InvalidSlice(
-                    f"{self.name}.{stream.name}: Drift lists meetings of the last {self.meetings_horizon_days} days "
-                    f"and not all of {window.start:%Y-%m-%d}; the answer would replace what was landed then. Start at "
-                    f"{horizon + timedelta(days=1):%Y-%m-%d}, or set meetings_horizon_days to 0."
-                )
         start, until = _milliseconds(window.start), _milliseconds(window.end)
         return {"start": start, "end": min(until, start + _longest(stream)), "until": until}
 

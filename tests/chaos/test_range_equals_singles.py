@@ -92,7 +92,7 @@ class Account:
         settings: dict[str, Any] = {"base_url": f"{self.url}/{kind.name}", "rate_limit_factor": 0.0}
         settings["state_folder"] = str(self.folder / "state")
         if kind.name == "drift":
-            settings |= {"conversations_page_size": CONVERSATIONS_PER_PAGE, "meetings_horizon_days": 0}
+            settings |= {"conversations_page_size": CONVERSATIONS_PER_PAGE}
         source = kind(**lasting_credentials(kind.name), **settings)
         assert isinstance(source, HttpSource)
         covered = window(days) if stream.selects_a_window else None

@@ -25,10 +25,7 @@ DAYS = tuple((TODAY - timedelta(days)).isoformat() for days in range(90, 0, -1))
 """Every day the sandbox's changing records lie in, as partition keys."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "drift": {
-        "conversations_page_size": 20,
-        "meetings_horizon_days": 0,  # the sandbox's today is not ours
-    },
+    "drift": {"conversations_page_size": 20},
     "faker": {"count": 60, "seed": 7, "records_per_slice": 25, "always_updated": False},
 }
 """Settings with which small data makes several pages, and is the same at every reading."""

@@ -9,7 +9,6 @@ import pytest
 from connector_resources.errors import (
     ConfigurationError,
     IncompleteRead,
-    InvalidSlice,
     MalformedPage,
     MissingCredential,
     RecordsNotFound,
@@ -363,18 +362,6 @@ def test_more_meetings_in_a_millisecond_than_an_answer_holds_cannot_be_read(tmp_
 def test_meetings_say_how_far_back_they_are_listed() -> None:
     assert drift.meetings.cursor is not None
     assert drift.meetings.cursor.horizon == timedelta(days=30)
-
-
-def test_meetings_too_old_to_be_listed_are_refused_because_nothing_would_replace_them(tmp_path: Path) -> None:
-    old = Slice(Window(TODAY - 31 * DAY, TODAY))
-    with FakeApi() as api, pytest.raises(InvalidSlice, match=f"Start at {TODAY - 29 * DAY:%Y-%m-%d}"):
-        list(source(tmp_path, api).read(drift.meetings, old))
-
-    with FakeApi(Prepared(body={"data": []})) as api:
-        list(source(tmp_path, api, meetings_horizon_days=0).read(drift.meetings, old))
-
-    with FakeApi(Prepared(body={"data": []})) as api:
-        list(source(tmp_path, api).read(drift.meetings, Slice(Window(TODAY - 29 * DAY, TODAY))))
 
 
 def report(*rows: tuple[int, dict[str, Any]], count: int | None = None) -> Prepared:
