@@ -19,7 +19,7 @@ from connector_resources.http.stream import parents_behind
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import PageMark, Spool
 from connector_resources.streams import Slice, Stream
-from connector_resources.words import duration, share
+from connector_resources.words import counted, duration, share
 
 _PAGES_TO_GO_BY = 3
 """So many pages tell a pace; the first has more to do than the others."""
@@ -49,14 +49,14 @@ class Progress:
     @property
     def came(self) -> str:
         """What was read, and of how much: `1,200 of 4,000 records in 6 pages, 30 %`."""
-        pages = f"in {self.pages:,} page{'' if self.pages == 1 else 's'}"
+        pages = f"in {counted(self.pages, 'page')}"
         if self.total is None:
-            return f"{self.records:,} records {pages}"
+            return f"{counted(self.records, 'record')} {pages}"
         part = share(self.done, self.total)
         if self.unit == "records":
             return f"{self.records:,} of {self.total:,} records {pages}, {part}"
         about = "about " if self.unit == "requests" else ""
-        return f"{self.records:,} records {pages}, {self.done:,} of {about}{self.total:,} {self.unit}, {part}"
+        return f"{counted(self.records, 'record')} {pages}, {self.done:,} of {about}{self.total:,} {self.unit}, {part}"
 
     @property
     def left(self) -> str:

@@ -13,7 +13,7 @@ from connector_resources.progress import Course, Reporter, tell_ended
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Spool
 from connector_resources.streams import SNAPSHOT, Slice, Stream
-from connector_resources.words import duration
+from connector_resources.words import counted, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,14 @@ class _Shown(sync.Watcher):
         elif not outcome.landed:
             _say(f"{self._name(stream)}: nothing is due; all days are complete.")
         else:
-            requests = f", {_counted(outcome.requests, 'request')}" if isinstance(self._source, HttpSource) else ""
+            requests = f", {counted(outcome.requests, 'request')}" if isinstance(self._source, HttpSource) else ""
             _say(
-                f"{self._name(stream)}: {_counted(outcome.records, 'record')} read{requests}, "
+                f"{self._name(stream)}: {counted(outcome.records, 'record')} read{requests}, "
                 f"{duration(outcome.seconds)}."
             )
 
     def _name(self, stream: Stream) -> str:
         return f"{self._source.name}.{stream.name}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _say(line: str) -> None:

@@ -3,6 +3,11 @@
 _DURATIONS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
 
 
+def counted(number: int, what: str) -> str:
+    """Return so many of what: `1 page`, `1,200 pages`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a duration for people: `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
     length, unit = next((length, unit) for least, length, unit in _DURATIONS if seconds >= least)

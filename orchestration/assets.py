@@ -15,6 +15,7 @@ from connector_resources.landing import landings_of
 from connector_resources.progress import Course, Reporter, ending, log_progress
 from connector_resources.resource import HttpSource, Source
 from connector_resources.streams import Slice, Stream
+from connector_resources.words import counted
 from orchestration.automation import follows_its_parent, freshness
 from orchestration.connection import Connection
 from orchestration.io_manager import Extraction, Warehouse, failure
@@ -158,6 +159,7 @@ def _extracted(
     last_landed: Callable[[Collection[str]], float],
 ) -> Extraction:
     warehouse: Warehouse = context.resources.warehouse
+    name = f"{source.name}.{stream.name}"
     before = replace(source.statistics)
     spool = source.extract(
         stream,
@@ -170,10 +172,10 @@ def _extracted(
         anew=_is_anew(context, config),
     )
     if spool.resumed_pages:
-        context.log.info(f"{stream.name}: {spool.resumed_pages} pages were on disk already and not asked for again.")
+        context.log.info(f"{name}: {counted(spool.resumed_pages, 'page')} on disk already, not asked for again.")
     if spool.parents_gone:
         context.log.warning(
-            f"{stream.name}: {spool.parents_gone} of {len(asked.parents or ())} parents are not known to the vendor "
+            f"{name}: {spool.parents_gone} of {len(asked.parents or ())} parents are not known to the vendor "
             "any more (404); they have no rows."
         )
     return Extraction(
@@ -207,7 +209,10 @@ def _replayed(
     )
     spool = found.taken_up()
     read_at = f"{found.read_at:%Y-%m-%d %H:%M:%S} UTC"
-    context.log.info(f"{stream.name}: {found.pages} pages read at {read_at} are landed again; no request is made.")
+    context.log.info(
+        f"{kind.name}.{stream.name}: {counted(found.pages, 'page')}, read at {read_at}, landed again; "
+        "no request is made."
+    )
     context.add_output_metadata({"replayed_from": f"read {read_at} by run {(found.landed_by or ('unknown',))[0]}"})
     asked = window(keys) if stream.selects_a_window else None
     return Extraction(kind.name, stream, spool, keys, asked, Statistics(), may_shrink=config.confirm_shrink)

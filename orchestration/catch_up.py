@@ -19,6 +19,7 @@ import dagster as dg
 from connector_resources.days import within_horizon
 from connector_resources.errors import InvalidSlice
 from connector_resources.streams import Stream
+from connector_resources.words import counted
 from orchestration.landed_elsewhere import Elsewhere, nowhere
 from orchestration.pace import DailyTick
 from orchestration.read_plan import past_runs
@@ -50,7 +51,7 @@ class Gap:
 
     def __str__(self) -> str:
         days = self.days[0] if len(self.days) == 1 else f"{self.days[0]}…{self.days[-1]}"
-        return f"{self.source} {days} ({len(self.assets)} asset{'' if len(self.assets) == 1 else 's'})"
+        return f"{self.source} {days} ({counted(len(self.assets), 'asset')})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,8 @@ def plan(missing: Missing, cost: Callable[[str], float], spent: Spent, budget: i
         if rest := gap.days[len(fitting) :]:
             needed, room = math.ceil(a_day * len(rest)), max(budget - spent.requests, 0)
             left.append(
-                f"{replace(gap, days=rest)}: about {needed:,} requests, and the budget of today (UTC) has {room:,} of "
-                f"{budget:,} left; CATCH_UP_REQUESTS_PER_DAY sets it."
+                f"{replace(gap, days=rest)}: about {counted(needed, 'request')}, and the budget of today (UTC) has "
+                f"{room:,} of {budget:,} left; CATCH_UP_REQUESTS_PER_DAY sets it."
                 + (" One of these days is more than all of it: materialise it by hand." if a_day > budget else "")
             )
     left += [f"{gap}: was tried today (UTC) and is still missing; see its run." for gap in gaps(failed)]

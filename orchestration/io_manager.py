@@ -18,6 +18,7 @@ from connector_resources.http.client import Statistics
 from connector_resources.landing import land
 from connector_resources.spool import Spool, prune
 from connector_resources.streams import SNAPSHOT, Stream, Window
+from connector_resources.words import counted
 from orchestration import markdown
 from orchestration.lineage import COLUMN_LINEAGE, COLUMN_SCHEMA
 from orchestration.read_plan import ReadPlan
@@ -131,24 +132,25 @@ class Warehouse(dg.ConfigurableIOManager):
             prune(self.spool_folder, keep_days=self.keep_spools_days, keep_bytes=self.keep_spools_bytes)
         except OSError as error:
             context.log.warning(f"Old extractions in {self.spool_folder} could not be removed ({error.strerror}).")
-        where = _counted(len(landed.partitions), "partition") if stream.is_partitioned else "a snapshot"
+        where = counted(len(landed.partitions), "partition") if stream.is_partitioned else "a snapshot"
         context.log.info(
-            f"{landed.table}: {_counted(landed.rows, 'row')} in {where} from {_counted(len(spool.marks), 'page')}"
+            f"{landed.table}: {counted(landed.rows, 'row')} in {where} from {counted(len(spool.marks), 'page')}"
         )
         for undeclared in landed.undeclared:
             if landed.first_seen.get(undeclared.name) is None:  # told once, when it is new
                 context.log.warning(
                     f"{landed.table}: a new field that nobody declared, $.{undeclared.name} ({undeclared.type}), in "
-                    f"{undeclared.records} records from page {undeclared.first_page} on. It is kept in _extra."
+                    f"{counted(undeclared.records, 'record')} from page {undeclared.first_page} on. "
+                    "It is kept in _extra."
                 )
         if landed.quarantined:
             context.log.warning(
-                f"{landed.table}: {landed.quarantined} records do not fit and are in {landed.table}_quarantine; "
-                f"the first: {landed.first_reason}."
+                f"{landed.table}: {counted(landed.quarantined, 'record')} did not fit, kept in "
+                f"{landed.table}_quarantine; the first: {landed.first_reason}."
             )
         told = {landed.table: landed.deleted, **landed.deleted_elsewhere}
         if any(told.values()):
-            marked = ", ".join(f"{_counted(count, 'record')} of {table}" for table, count in told.items() if count)
+            marked = ", ".join(f"{counted(count, 'record')} of {table}" for table, count in told.items() if count)
             context.log.info(f"Found to be deleted, and no longer current: {marked}.")
         context.add_output_metadata({**_stream_metadata(extraction, landed), **self._place(landed.table)})
         wide = {
@@ -179,7 +181,7 @@ class Warehouse(dg.ConfigurableIOManager):
             partition_column=metadata.get("partition_column"),
         )
         table = f"{'.'.join(schema) or 'main'}.{name}"
-        context.log.info(f"{table}: {_counted(len(frame), 'row')}")
+        context.log.info(f"{table}: {counted(len(frame), 'row')}")
         declared = metadata.get(COLUMN_SCHEMA)
         described = {column.name: column for column in declared.columns} if declared is not None else {}
         columns = [
@@ -202,10 +204,6 @@ class Warehouse(dg.ConfigurableIOManager):
             "dagster/table_name": f"{Path(self.database).stem}.{table}",
             "dagster/uri": Path(self.database).resolve().as_uri(),
         }
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def failure(error: ConnectorError) -> dg.Failure:

@@ -18,6 +18,7 @@ from connector_resources.http.rate_limit import MORE_REQUESTS
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import OnDisk
 from connector_resources.streams import Slice, Stream
+from connector_resources.words import counted
 
 _RECENT_MATERIALIZATIONS = 40
 """Each is a partition, so these may be those of one run over a range."""
@@ -55,12 +56,12 @@ class ReadPlan:
 
     def __str__(self) -> str:
         days = self.partitions[0] if len(self.partitions) == 1 else f"{self.partitions[0]} … {self.partitions[-1]}"
-        count = f"{len(self.partitions)} partition{'' if len(self.partitions) == 1 else 's'} ({days})"
+        count = f"{counted(len(self.partitions), 'partition')} ({days})"
         pace = "" if math.isinf(self.per_minute) else f" at {self.per_minute:,.0f} a minute"
         if self.requests is None or self.minutes is None:
             cost = f"nobody knows how many requests ({self.basis}){pace}"
         else:
-            cost = f"about {self.requests:,} requests ({self.basis}), {_minutes(self.minutes)}{pace}"
+            cost = f"about {counted(self.requests, 'request')} ({self.basis}), {_minutes(self.minutes)}{pace}"
         left = f"; {self.used_today:,} of today's {self.budget:,} are used" if self.budget else ""
         return f"{self.stream}, the plan: {count}, {cost}{left}."
 
@@ -93,9 +94,13 @@ class ReadPlan:
     def require_budget(self) -> None:
         """Raise RequestBudgetSpent where the requests that are expected are more than what the day has left."""
         if self.is_beyond_budget:
-            needed = "an unknown number of" if self.requests is None else f"about {self.requests:,}"
+            needed = (
+                "an unknown number of requests"
+                if self.requests is None
+                else f"about {counted(self.requests, 'request')}"
+            )
             raise RequestBudgetSpent(
-                f"{self.stream}: this needs {needed} requests, and today (UTC) has {self.left_today:,} of "
+                f"{self.stream}: this needs {needed}, and today (UTC) has {self.left_today:,} of "
                 f"{self.budget:,} left. Nothing was asked. Read fewer days, or: "
                 f"{MORE_REQUESTS[0].lower()}{MORE_REQUESTS[1:]}"
             )
@@ -125,16 +130,13 @@ def expected(past: Sequence[Past], partitions: int, parents: int | None) -> tupl
             return parents, "one for each parent at least; it was never read"
         nearest = min(known, key=lambda run: abs(math.log(run.parents / parents)))
         return max(math.ceil(nearest.requests * parents / nearest.parents), parents), (
-            f"{nearest.requests:,} for {nearest.parents:,} parents before, and {parents:,} now"
+            f"{nearest.requests:,} for {counted(nearest.parents, 'parent')} before, and {parents:,} now"
         )
     if not past:
         return None, "it was never read"
     nearest = min(past, key=lambda run: abs(math.log(run.partitions / partitions)))
     requests = max(math.ceil(nearest.requests * partitions / nearest.partitions), 1)
-    return (
-        requests,
-        f"{nearest.requests:,} for {nearest.partitions:,} partition{'' if nearest.partitions == 1 else 's'} before",
-    )
+    return requests, f"{nearest.requests:,} for {counted(nearest.partitions, 'partition')} before"
 
 
 def past_runs(

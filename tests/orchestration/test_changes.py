@@ -79,7 +79,7 @@ def test_a_changed_field_is_named_with_what_was_added_and_removed(vendor: Projec
 def test_a_new_field_is_reported_once_with_path_type_and_first_seen(vendor: Project) -> None:
     goals(goal(1, color="red"))
     said = (
-        "vendor.goals: a new field that nobody declared, $.color (string), in 1 records from page 0 on. "
+        "vendor.goals: a new field that nobody declared, $.color (string), in 1 record from page 0 on. "
         "It is kept in _extra."
     )
     assert [new_fields(vendor) for _ in range(2)] == [[said], []]

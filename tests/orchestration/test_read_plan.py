@@ -89,6 +89,7 @@ def test_a_plan_says_how_many_requests_for_how_long_and_what_is_left() -> None:
     )
     assert "nobody knows how many requests (never) at 300 a minute." in str(replace(PLAN, requests=None, basis="never"))
     assert str(replace(PLAN, per_minute=math.inf)).endswith("about 120 requests (it was so), no time.")
+    assert "about 1 request (it was so)" in str(replace(PLAN, requests=1))
 
 
 @pytest.mark.parametrize(

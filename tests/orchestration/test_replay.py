@@ -363,7 +363,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Comm
 def test_a_command_replays_a_day_of_several_streams(commands: Commands) -> None:
     assert commands.read.returncode == 0, commands.read.stderr[-2_000:]
     assert commands.landed.returncode == 0, commands.landed.stderr[-2_000:]
-    assert "conversations: 1 pages read at " in commands.landed.stderr
+    assert "drift.conversations: 1 page, read at " in commands.landed.stderr
     store = DuckDB(commands.folder / "data" / "sandbox.duckdb", commands.folder / "temporary")
     runs = store.query("SELECT name, partition, run_id FROM _state ORDER BY ALL")
     last = {name: run for name, partition, run in runs if partition == DAYS[-1]}
