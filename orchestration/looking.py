@@ -1,23 +1,75 @@
 """Runs that only look: what would be asked, and the first records as the API sends them. Nothing is landed."""
 
+import json
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 import dagster as dg
 import msgspec
+from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 from connector_resources.http.messages import Request
 from connector_resources.http.stream import HttpStream
 from connector_resources.resource import HttpSource, Source
 from connector_resources.streams import Slice, Stream
+from connector_resources.words import counted
 from orchestration import markdown
 
 
 def observe(context: dg.AssetExecutionContext, seen: Mapping[str, Any]) -> None:
-    """Note what was seen as an observation of the asset; it is no materialization, and nothing follows from it."""
-    context.log.info("Nothing is written: this run only looks.")
+    """Note what was seen as an observation of the asset, and in the log; it is no materialization, nothing follows."""
+    context.log.info(f"Nothing is written: this run only looks.{_told(seen)}")
     context.log_event(dg.AssetObservation(context.asset_key, metadata=seen))
+    _tell_checks_again(context)
+
+
+def _told(seen: Mapping[str, Any]) -> str:
+    """Return what somebody at a terminal wants to know of it, each on lines of its own."""
+    lines = []
+    if "first_request" in seen:
+        lines.append(f"The first request: {seen['first_request']}")
+    if "rows_to_be_replaced" in seen:
+        lines.append(f"Rows there now, which would be replaced: {seen['rows_to_be_replaced']:,}")
+    if "records_seen" in seen:
+        lines.append(f"Seen: {counted(seen['records_seen'], 'record')} in {counted(seen['pages_read'], 'page')}")
+    if "records" in seen:
+        first = json.dumps(seen["first_record"], ensure_ascii=False)
+        lines += [str(seen["records"].value), f"The first one, as it came: {first}"]
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _tell_checks_again(context: dg.AssetExecutionContext) -> None:
+    """Repeat what the last run has found of the asset's checks that this run was planned to look at.
+
+    Nothing was landed, so they hold as they did; Dagster would show each as skipped, whatever was found before.
+    """
+    instance = context.instance
+    planned = {dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
+    for record in instance.get_records_for_run(context.run.run_id, of_type=planned).records:
+        event = record.event_log_entry.dagster_event
+        assert event is not None
+        check = event.asset_check_planned_data.asset_check_key
+        if check.asset_key != context.asset_key:
+            continue
+        every = instance.event_log_storage.get_asset_check_execution_history(check, limit=2)
+        before = next((each for each in every if each.run_id != context.run.run_id), None)
+        if before is not None and before.status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES:
+            found = before.evaluation
+            assert found is not None
+            context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=found.asset_key,
+                    check_name=found.check_name,
+                    passed=found.passed,
+                    metadata={"found_by_run": dg.MetadataValue.dagster_run(before.run_id), **found.metadata},
+                    target_materialization_data=found.target_materialization_data,
+                    severity=found.severity,
+                    description=found.description,
+                    blocking=found.blocking,
+                    partition=found.partition,
+                )
+            )
 
 
 def first_request(source: Source, stream: Stream, slice: Slice) -> dict[str, Any]:

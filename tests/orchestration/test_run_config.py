@@ -1,6 +1,7 @@
 """What a run may be told in the launchpad, and that it does just that."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -12,11 +13,12 @@ from connector_resources.resource import Source
 from connector_resources.sources.drift import Drift
 from connector_resources.spool import Spool
 from connector_resources.streams import Page, Slice, Stream
+from orchestration.checks import stream_checks
 from orchestration.connection import Connection
 from orchestration.looking import sample
 from orchestration.run_config import StreamConfig
 from tests.landing import page, snapshot
-from tests.orchestration.conftest import DAYS, Fail, Project, failures, materialized
+from tests.orchestration.conftest import DAYS, Fail, Project, failures, kind_of, materialized
 from tests.orchestration.test_read_plan import logged
 
 
@@ -68,6 +70,93 @@ def test_a_limited_run_shows_records_as_they_come_and_lands_none(project: Projec
     assert seen["first_record"].keys() >= {"id", "email"}
     assert result.get_asset_materialization_events() == []
     assert not project.settings.database.exists()
+
+
+def test_what_a_run_that_only_looks_has_seen_is_in_its_log_for_the_command_line(project: Project) -> None:
+    def told(**config: Any) -> str:
+        (line,) = [
+            line for line in logged(project, project.run("drift/users", **config)) if line.startswith("Nothing is")
+        ]
+        return line
+
+    assert told(dry_run=True) == (
+        "Nothing is written: this run only looks.\nThe first request: GET /users/list\n"
+        "Rows there now, which would be replaced: 0"
+    )
+    shown = told(limit=1)
+    assert shown.startswith("Nothing is written: this run only looks.\nSeen: 1 record in 1 page\n| id |")
+    assert '\nThe first one, as it came: {"id": ' in shown
+
+
+@pytest.fixture
+def tidy(project: Project) -> Project:
+    """The project with an instance whose files go with the test's own; another one warns of those it leaves."""
+    (project.folder / "dagster").mkdir()
+    project.instance = dg.DagsterInstance.ephemeral(tempdir=str(project.folder / "dagster"))
+    return project
+
+
+def looked(project: Project, checks: dg.AssetsDefinition, **config: Any) -> dict[str, tuple[Any, ...]]:
+    """What Dagster says of an asset's checks after a run with this config: their status, severity and metadata."""
+    stream = project.asset("drift/users")
+    done = dg.materialize(
+        [stream, checks],
+        instance=project.instance,
+        resources=project.resources(),
+        run_config={"ops": {"drift__users": {"config": config}}},
+        raise_on_error=False,
+    )
+    assert {event.step_key for event in done.all_events if event.is_step_failure} <= {"drift__users_checks"}
+    found = project.instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks.check_keys))
+    return {key.name: (done.run_id == each.run_id, each.status, each.evaluation) for key, each in found.items()}
+
+
+@pytest.mark.parametrize("config", [{"dry_run": True}, {"limit": 2}])
+def test_checks_say_after_a_run_that_only_looks_what_they_said_before(tidy: Project, config: dict[str, Any]) -> None:
+    kind = kind_of("drift")
+    checks = stream_checks(kind, replace(kind.stream("users"), primary_key=("bot",)))  # the same for many
+    before = looked(tidy, checks)
+    assert {"SUCCEEDED", "FAILED"} == {status.value for _, status, _ in before.values()}
+    (run_id,) = {run.run_id for run in tidy.instance.get_runs()}
+    for _ in range(2):  # the second looks back at what the first has repeated
+        after = looked(tidy, checks, **config)
+        for name, (is_of_the_run, status, evaluation) in after.items():
+            _, status_before, said = before[name]
+            assert (is_of_the_run, status) == (True, status_before)
+            assert evaluation == dg.AssetCheckEvaluation(
+                asset_key=said.asset_key,
+                check_name=said.check_name,
+                passed=said.passed,
+                metadata={"found_by_run": dg.MetadataValue.dagster_run(run_id), **said.metadata},
+                target_materialization_data=said.target_materialization_data,
+                severity=said.severity,
+                description=said.description,
+                blocking=said.blocking,
+                partition=said.partition,
+            )
+    assert len(after) == len(before)
+
+
+def test_checks_that_have_never_looked_say_nothing_after_a_run_that_only_looks(tidy: Project) -> None:
+    kind = kind_of("drift")
+    after = looked(tidy, stream_checks(kind, kind.stream("users")), dry_run=True)
+    assert {status.value for _, status, _ in after.values()} == {"PLANNED"}
+
+
+def test_checks_of_which_the_last_run_said_nothing_are_not_told_by_an_older_one(tidy: Project, fail: Fail) -> None:
+    kind = kind_of("drift")
+    checks = stream_checks(kind, kind.stream("users"))
+    looked(tidy, checks)
+    fail({"pattern": "GET /drift/users/list", "kind": "html"})
+    failed = dg.materialize(
+        [tidy.asset("drift/users"), checks],
+        instance=tidy.instance,
+        resources=tidy.resources(),
+        raise_on_error=False,
+    )
+    assert not failed.success
+    fail()
+    assert {status.value for _, status, _ in looked(tidy, checks, dry_run=True).values()} == {"PLANNED"}
 
 
 def test_a_full_refresh_leaves_what_is_on_disk_and_says_so(project: Project, fail: Fail) -> None:
