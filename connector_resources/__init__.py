@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from connector_resources.datasets import LazyDataset as LazyDataset
     from connector_resources.documents import Document as Document
     from connector_resources.results import ReadResult as ReadResult
+    from connector_resources.results import WriteResult as WriteResult
     from connector_resources.secrets import SecretSourceEnum as SecretSourceEnum
     from connector_resources.secrets import get_secret as get_secret
     from connector_resources.strategies import WriteStrategy as WriteStrategy
+    from connector_resources.writing import get_destination as get_destination
 
 _FROM = {
     "api": ("Source", "get_available_connectors", "get_source"),
@@ -37,9 +39,10 @@ _FROM = {
     "configs": ("sandbox_config",),
     "datasets": ("CachedDataset", "InMemoryDataset", "LazyDataset"),
     "documents": ("Document",),
-    "results": ("ReadResult",),
+    "results": ("ReadResult", "WriteResult"),
     "secrets": ("SecretSourceEnum", "get_secret"),
     "strategies": ("WriteStrategy",),
+    "writing": ("get_destination",),
 }
 _MODULES = ("caches", "datasets", "documents", "exceptions", "records", "results", "secrets")
 _HOME = {name: module for module, names in _FROM.items() for name in names}

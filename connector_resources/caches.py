@@ -7,7 +7,6 @@ work.
 """
 
 import contextlib
-import os
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -15,23 +14,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
+from connector_resources import environment
 from connector_resources.datasets import DEFAULT_ARROW_MAX_CHUNK_SIZE, CachedDataset, Record
 from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB
 from connector_resources.destinations.duckdb_claims import claims
 from connector_resources.destinations.duckdb_rows import Selection, decoded
 from connector_resources.destinations.duckdb_tables import TYPES, columns_of, quoted, transaction
+from connector_resources.environment import Mode
 from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyteCacheError, PyAirbyteInputError
 from connector_resources.streams import Stream
 
 if TYPE_CHECKING:
     import pandas as pd
     import sqlalchemy
-
-Mode = Literal["sandbox", "live"]
 
 _CACHE_FOLDER = Path(".cache")
 """Where `new_local_cache` makes its files, below the working directory, as PyAirbyte does."""
@@ -352,7 +351,7 @@ class DefaultCache(DuckDBCache):
     def mode(self) -> Mode:
         """What the cache is bound to; asking for it binds it, by CONNECTOR_MODE."""
         if self._mode is None:
-            self._mode = _mode(os.environ.get("CONNECTOR_MODE") or "sandbox", "CONNECTOR_MODE")
+            self._mode = environment.mode() or "sandbox"
         return self._mode
 
     @property
@@ -380,7 +379,9 @@ def get_default_cache(mode: Mode | None = None) -> DuckDBCache:
 
     It is the sandbox's or the live one's, as `mode` says; without it, as the first source that is read into it.
     """
-    return DefaultCache(None if mode is None else _mode(mode, "mode"))
+    if mode not in (None, *_MODES):
+        raise PyAirbyteInputError("mode is sandbox or live.", input_value=mode)
+    return DefaultCache(mode)
 
 
 def new_local_cache(
@@ -405,18 +406,12 @@ _MODES: tuple[Mode, ...] = ("sandbox", "live")
 
 def _of_assets(mode: Mode) -> Path:
     """Return the database of the assets in a mode."""
-    return Path(os.environ.get("DATA_FOLDER") or "data").expanduser().absolute() / f"{mode}.duckdb"
+    return environment.data_folder().absolute() / f"{mode}.duckdb"
 
 
 def _store(path: Path, spools: Path) -> DuckDB:
-    limit = os.environ.get("DUCKDB_MEMORY_LIMIT") or MEMORY_LIMIT
+    limit = environment.environment().get("DUCKDB_MEMORY_LIMIT") or MEMORY_LIMIT
     return DuckDB(path, spools / "temporary", memory_limit=limit)
-
-
-def _mode(text: str, where: str) -> Mode:
-    if text not in _MODES:
-        raise PyAirbyteInputError(f"{where} is sandbox or live.", input_value=text)
-    return text
 
 
 def _require_mode(path: Path, mode: Mode, held: Collection[Mode]) -> None:

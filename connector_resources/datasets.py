@@ -193,6 +193,11 @@ class SQLDataset(DatasetBase):
         """The name of the stream."""
         return self._stream_name
 
+    @property
+    def selection(self) -> Selection:
+        """The rows in the database."""
+        return self._selection
+
     def __iter__(self) -> Iterator[Record]:
         """Yield the rows there are when the first one is asked for, as records.
 
@@ -236,7 +241,7 @@ class SQLDataset(DatasetBase):
         file = folder / f"spill-{uuid.uuid4().hex}.parquet"
         try:
             with _filters_named():
-                self._selection.copy_to(file, rows_per_group=min(max_chunk_size, 20_000))
+                self._selection.copy_to(file, f"FORMAT parquet, ROW_GROUP_SIZE {min(max_chunk_size, 20_000)}")
             opened = arrow.OSFile(str(file))
         finally:
             # What is open stays readable. Where an open file cannot go, the next one to use the folder removes it.

@@ -1,8 +1,9 @@
 """What a read or a write has done."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connector_resources.datasets import CachedDataset
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import sqlalchemy
 
     from connector_resources.caches import CacheBase
+    from connector_resources.writing import Destination
 
 
 class ReadResult(Mapping[str, CachedDataset]):
@@ -48,3 +50,29 @@ class ReadResult(Mapping[str, CachedDataset]):
     def get_sql_engine(self) -> "sqlalchemy.Engine":
         """Return an engine of SQLAlchemy on the cache. Needs the extra `sql`."""
         return self._cache.get_sql_engine()
+
+
+class WriteResult:
+    """What a destination has written: `records` of each stream, and the file or the table that they are in."""
+
+    def __init__(
+        self,
+        destination: "Destination",
+        source_data: Any,
+        records: Mapping[str, int],
+        files: Mapping[str, Path],
+        tables: Mapping[str, str],
+    ) -> None:
+        self.destination = destination
+        self.source_data = source_data
+        self.records = MappingProxyType(dict(records))
+        self.files = MappingProxyType(dict(files))
+        self.tables = MappingProxyType(dict(tables))
+
+    @property
+    def processed_records(self) -> int:
+        """How many records were written, of all streams."""
+        return sum(self.records.values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.processed_records} records of {', '.join(self.records) or 'no stream'})"

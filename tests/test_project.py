@@ -57,6 +57,7 @@ FLOORS = {
     "connector_resources.sync": 4,
     "connector_resources.results": 4,
     "connector_resources.sql_engine": 4,
+    "connector_resources.writing": 4,
     "orchestration": 4,
     "orchestration.definitions": 5,
     "orchestration.main_job": 5,

@@ -226,6 +226,12 @@ class DuckDB:
             yield connection, copied
 
     @contextlib.contextmanager
+    def attached_to(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Attach the database, for writing, as `store` to the connection that `copying` of another one has given."""
+        with self._attached(connection, read_only=False):
+            yield
+
+    @contextlib.contextmanager
     def locked(self, *, shared: bool) -> Iterator[None]:
         """Hold the lock that all our processes take around opening and closing the file, for the time of a block.
 

@@ -173,15 +173,43 @@ class Selection:
             frame[name] = pd.Series(found, dtype=object, index=frame.index)
         return frame[list(kinds)]
 
-    def copy_to(self, file: Path, *, rows_per_group: int) -> None:
-        """Write all rows to a file of Parquet, in groups of so many; columns of JSON and `_extra` are text there."""
+    def copy_to(self, file: Path, options: str, *, instants_as_text: bool = False) -> int:
+        """Write all rows to a file by DuckDB's `COPY` with these options, and return how many there are.
+
+        `_extra` is there where any row has fields nobody declared. With `instants_as_text` they are as ISO 8601 has
+        them, in UTC with six places of a second: `2026-03-01T10:00:00.000000Z`.
+        """
         with self._opened(), self.store.attached(read_only=True) as connection:
             shape = self._shape(connection)
-            names = ", ".join(map(quoted, shape.all_columns()))
-            connection.execute(
-                f"COPY (SELECT {names} FROM {self._table} WHERE {shape.condition}) TO {literal(str(file))} "
-                f"(FORMAT parquet, ROW_GROUP_SIZE {rows_per_group})"
+            columns = ", ".join(
+                f"strftime({quoted(name)}, '%Y-%m-%dT%H:%M:%S.%fZ') AS {quoted(name)}"
+                if instants_as_text and kind == _INSTANT
+                else quoted(name)
+                for name, kind in shape.all_columns().items()
             )
+            rows = f"SELECT {columns} FROM {self._table} WHERE {shape.condition}"
+            copied = connection.execute(f"COPY ({rows}) TO {literal(str(file))} ({options})").fetchone()
+            return int(copied[0]) if copied else 0
+
+    def copy_into(self, other: DuckDB, schema: str, table: str) -> int:
+        """Make a table in another database of all rows, in one statement, and return how many there are.
+
+        A table of that name is replaced, or left as it was.
+        """
+
+        def copy(connection: duckdb.DuckDBPyConnection) -> None:
+            shape = self._shape(connection)
+            names = ", ".join(map(quoted, shape.all_columns()))
+            connection.execute(f"CREATE TEMP TABLE taken AS SELECT {names} FROM {self._table} WHERE {shape.condition}")
+
+        with contextlib.ExitStack() as held:
+            with self._opened():
+                connection, _ = held.enter_context(self.store.copying(copy))
+            held.enter_context(other.attached_to(connection))
+            target = f"store.{quoted(schema)}.{quoted(table)}"
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS store.{quoted(schema)}")
+            connection.execute(f"CREATE OR REPLACE TABLE {target} AS SELECT * FROM temp.main.taken")
+            return count_rows(connection, "temp.main.taken")
 
     def relation(self) -> tuple[str, Mapping[str, str]]:
         """Return the name of the table or view that has the rows, whatever the conditions, and its columns' types."""

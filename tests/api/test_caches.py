@@ -221,7 +221,7 @@ def test_the_default_cache_is_the_environments_where_it_is_asked_before_a_read(
     monkeypatch.setenv("CONNECTOR_MODE", "live")
     assert get_default_cache().store.path.name == "live.duckdb"
     monkeypatch.setenv("CONNECTOR_MODE", "production")
-    with pytest.raises(PyAirbyteInputError, match=r"CONNECTOR_MODE is sandbox or live. \(input_value='production'\)"):
+    with pytest.raises(ConfigurationError, match=r"CONNECTOR_MODE is 'production'; set it to sandbox or live"):
         len(get_default_cache())
     with pytest.raises(PyAirbyteInputError, match="mode is sandbox or live"):
         get_default_cache("test")  # type: ignore[arg-type]  # that is what is refused

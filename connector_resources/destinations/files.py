@@ -1,0 +1,75 @@
+"""Rows of a stream as one file: CSV, JSON lines or Parquet, there whole or not at all.
+
+    csv      a line of names, then a line a row, as RFC 4180 has it but ended by a line feed alone; UTF-8. A text with
+             a comma, a quote or a line end stands in quotes. Nothing between two commas is null, "" an empty text.
+    jsonl    a JSON object a line, every column in each; null is null.
+    parquet  columns with their types: instants in UTC, decimals exact.
+
+Instants are `2026-03-01T10:00:00.000000Z` in CSV and JSON. Nested data is JSON text in CSV and Parquet. `_extra` holds
+the fields nobody declared, where there are any.
+
+A file is written beside its place, brought to the disk and then renamed: whoever reads it sees the old one or the new
+one, and a write that fails leaves the old one.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from connector_resources.destinations.duckdb_rows import Selection
+from connector_resources.destinations.duckdb_tables import literal
+from connector_resources.errors import ConfigurationError, DestinationUnwritable
+
+Format = Literal["csv", "jsonl", "parquet"]
+
+FORMATS: Mapping[Format, str] = {
+    "csv": "FORMAT csv, HEADER",
+    "jsonl": "FORMAT json",
+    "parquet": "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000",
+}
+"""DuckDB's options for each format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that was written: where, how many rows it has, and how large it is."""
+
+    path: Path
+    rows: int
+    size_bytes: int
+
+
+def write(selection: Selection, path: Path, form: Format, *, delimiter: str = ",") -> Written:
+    """Write rows to a file, which replaces the one that is there once it is whole.
+
+    `delimiter` is one character, for CSV. Raises PartitionMissing where the stream was never landed, ConfigurationError
+    and DestinationUnwritable where the file cannot be written; the old one is then as it was.
+    """
+    options = FORMATS[form]
+    if form == "csv":
+        if len(delimiter) != 1 or delimiter in '"\r\n':
+            raise ConfigurationError(f"{path}: a delimiter is one character, and no quote or line end. Take a comma.")
+        options += f", DELIMITER {literal(delimiter)}"
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = selection.copy_to(unfinished, options, instants_as_text=form != "parquet")
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+            size_bytes = os.fstat(file.fileno()).st_size
+        unfinished.replace(path)
+    except (OSError, duckdb.OperationalError) as error:
+        raise DestinationUnwritable(
+            f"{path} cannot be written ({str(error).splitlines()[0]}). Make room, or set a folder that can be written; "
+            "a file that was there is as it was."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    return Written(path, rows, size_bytes)
