@@ -576,6 +576,7 @@ class Source:
             {name: cache.dataset(self.account, name, stream=self._stream(name)) for name in done},
             self.name,
         )
+            self._kind.stream_aliases,
         if outcome.failed:
             raise _failed(self.name, outcome.failed, result)
         return result

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import sqlalchemy
 
+    from connector_resources.resource import Source
+
 _CACHE_FOLDER = Path(".cache")
 """Where `new_local_cache` makes its files, below the working directory, as PyAirbyte does."""
 
@@ -44,7 +46,7 @@ class CacheBase(ABC):
     """Streams that were read into a DuckDB database, and SQL about them.
 
     `cache["users"]` is the stream of that name where only one source in the cache has one; `cache["drift.users"]` is
-    always.
+    always. A name that Airbyte's connector has for a stream is as good as its own.
     """
 
     schema_name: str | None
@@ -99,6 +101,7 @@ class CacheBase(ABC):
 
     def _found(self, stream_name: str, there: Sequence[tuple[str, str]]) -> tuple[str, str]:
         found = [(schema, name) for schema, name in there if stream_name in (name, f"{schema}.{name}")]
+        found = found or self._known_as(stream_name, there)
         exact = [each for each in found if ".".join(each) == stream_name]
         if len(found) == 1 or len(exact) == 1:
             return (exact or found)[0]
@@ -126,12 +129,30 @@ class CacheBase(ABC):
 
         The connector is the one that the table's claim names, else the one whose name the schema has.
         """
+        (kind,) = self._connectors([(schema, stream_name)])
+        streams = () if kind is None else kind.streams
+        return next((stream for stream in streams if stream.name == stream_name), None)
+
+    def _known_as(self, other_name: str, there: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the streams whose connectors know them by another name, too."""
+        return [
+            (schema, name)
+            for (schema, name), kind in zip(there, self._connectors(there), strict=True)
+            if kind is not None and kind.stream_aliases.get(other_name.removeprefix(f"{schema}.")) == name
+        ]
+
+    def _connectors(self, streams: Sequence[tuple[str, str]]) -> "list[type[Source] | None]":
+        """Return the connector of each stream; None where there is none here."""
+        if not streams:
+            return []
         from connector_resources.sources import discover  # which takes Dagster along
 
-        claim = claims(self.store).get((schema, self.table_of(stream_name)))
-        source = schema if claim is None else claim.source
-        streams = (stream for kind in discover() if kind.name == source for stream in kind.streams)
-        return next((stream for stream in streams if stream.name == stream_name), None)
+        claimed, kinds = claims(self.store), {kind.name: kind for kind in discover()}
+        held = (claimed.get((schema, self.table_of(name))) for schema, name in streams)
+        return [
+            kinds.get(schema if claim is None else claim.source)
+            for (schema, _), claim in zip(streams, held, strict=True)
+        ]
 
     @property
     def streams(self) -> dict[str, CachedDataset]:
@@ -144,7 +165,9 @@ class CacheBase(ABC):
         return CachedDataset(self, stream)
 
     def __contains__(self, stream: object) -> bool:
-        return any(stream in (name, f"{schema}.{name}") for schema, name in self._streams())
+        there = self._streams()
+        is_own = any(stream in (name, f"{schema}.{name}") for schema, name in there)
+        return is_own or (isinstance(stream, str) and bool(self._known_as(stream, there)))
 
     def __iter__(self) -> Iterator[tuple[str, CachedDataset]]:
         """Yield the name and the dataset of each stream, as PyAirbyte does."""

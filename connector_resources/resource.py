@@ -84,6 +84,8 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
     config_keys: ClassVar[tuple[ConfigKey, ...]] = ()
     config_needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Of each of these sets of keys a configuration has at least one."""
+    stream_aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Other names that people know streams by, such as those in Airbyte's connector, and the streams they stand for."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
@@ -151,9 +153,10 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
 
     @classmethod
     def stream(cls, name: str) -> Stream:
-        """Return the stream of that name. Raises UnknownStream, listing those there are."""
+        """Return the stream of that name, its own or another. Raises UnknownStream, listing those there are."""
+        own_name = cls.stream_aliases.get(name, name)
         for stream in cls.streams:
-            if stream.name == name:
+            if stream.name == own_name:
                 return stream
         raise UnknownStream(
             f"{cls.name}: there is no stream {name!r}. Streams: {', '.join(stream.name for stream in cls.streams)}."

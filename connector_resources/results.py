@@ -15,18 +15,27 @@ if TYPE_CHECKING:
 
 
 class ReadResult(Mapping[str, CachedDataset]):
-    """The streams of one read, by their names; `processed_records` is how many records it received of all of them."""
+    """The streams of one read, by their names; `processed_records` is how many records it received of all of them.
+
+    `aliases` are other names by which a stream can be asked for.
+    """
 
     def __init__(
-        self, processed_records: int, cache: "CacheBase", streams: Mapping[str, CachedDataset], source_name: str = ""
+        self,
+        processed_records: int,
+        cache: "CacheBase",
+        streams: Mapping[str, CachedDataset],
+        source_name: str = "",
+        aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.processed_records = processed_records
         self.source_name = source_name
         self._cache = cache
         self._streams = dict(streams)
+        self._aliases = aliases
 
     def __getitem__(self, stream: str) -> CachedDataset:
-        return self._streams[stream]
+        return self._streams[self._aliases.get(stream, stream)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._streams)

@@ -1697,6 +1697,10 @@ class Aha(HttpSource):
         ),
     )
     config_needs: ClassVar[tuple[tuple[str, ...], ...]] = (("api_key",), ("url", "subdomain", "base_url"))
+    stream_aliases: ClassVar[Mapping[str, str]] = {
+        f"{stream.name}_stream": stream.name
+        for stream in (features, goals, idea_categories, idea_comments, idea_endorsements, ideas, products, users)
+    }
 
     subdomain: str = setting(
         "The account's sub-domain (acme) or its whole host name (acme.euw4.aha.io).", variable="AHA_SUBDOMAIN"

@@ -15,6 +15,7 @@ from connector_resources import exceptions
 from connector_resources.caches import DuckDBCache
 from connector_resources.errors import ConnectorError, UnknownStream
 from connector_resources.sandbox.process import SandboxProcess
+from connector_resources.sources import discover
 from connector_resources.streams import Page
 from tests.landing import child, said
 
@@ -500,6 +501,30 @@ def test_four_threads_read_into_one_cache(desk: Path) -> None:
         return len(source.read(cache, streams="users")["users"])
 
     with ThreadPoolExecutor(4) as pool:
+def test_a_stream_is_known_by_the_name_that_airbytes_connector_has_for_it(desk: Path) -> None:
+    source = aha(streams=["goals_stream", "users_stream", "goals"])
+    assert source.get_selected_streams() == ["goals", "users"]
+    assert next(iter(source.get_records("goals_stream", limit=1)))["id"]
+    cache = DuckDBCache(desk / "mine.duckdb", table_prefix="my_")
+    assert "goals_stream" not in cache
+    result = source.read(cache)
+    faker(streams="users").read(cache)
+    assert list(result) == ["goals", "users"]
+    assert result["goals_stream"] == result["goals"] == cache["goals_stream"] == cache["aha.goals_stream"]
+    assert cache["users_stream"] == cache["aha.users"] != cache["faker.users"]
+    assert ["goals_stream" in cache, "aha.users_stream" in cache, "faker.users_stream" in cache] == [True, True, False]
+    for missing in ("goal_stream", "faker.users_stream", "ideas_stream"):
+        with pytest.raises(KeyError):
+            cache[missing]
+
+
+def test_another_name_of_a_stream_leads_to_one_and_is_no_streams_own() -> None:
+    for kind in discover():
+        names = {stream.name for stream in kind.streams}
+        assert set(kind.stream_aliases.values()) <= names
+        assert not names & set(kind.stream_aliases)
+
+
         assert list(pool.map(read, range(4))) == [50, 51, 52, 53]
     assert len(list(cache)) == 4
 
