@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from connector_resources import caches as caches
     from connector_resources import datasets as datasets
+    from connector_resources import destinations as destinations
     from connector_resources import documents as documents
     from connector_resources import exceptions as exceptions
     from connector_resources import records as records
     from connector_resources import results as results
     from connector_resources import secrets as secrets
+    from connector_resources import sources as sources
     from connector_resources.api import Source as Source
     from connector_resources.api import get_available_connectors as get_available_connectors
     from connector_resources.api import get_source as get_source
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from connector_resources.secrets import SecretSourceEnum as SecretSourceEnum
     from connector_resources.secrets import get_secret as get_secret
     from connector_resources.strategies import WriteStrategy as WriteStrategy
+    from connector_resources.writing import Destination as Destination
     from connector_resources.writing import get_destination as get_destination
 
 _FROM = {
@@ -42,9 +45,19 @@ _FROM = {
     "results": ("ReadResult", "WriteResult"),
     "secrets": ("SecretSourceEnum", "get_secret"),
     "strategies": ("WriteStrategy",),
-    "writing": ("get_destination",),
+    "writing": ("Destination", "get_destination"),
 }
-_MODULES = ("caches", "datasets", "documents", "exceptions", "records", "results", "secrets")
+_MODULES = (
+    "caches",
+    "datasets",
+    "destinations",
+    "documents",
+    "exceptions",
+    "records",
+    "results",
+    "secrets",
+    "sources",
+)
 _HOME = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [*_HOME, *_MODULES]

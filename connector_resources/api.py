@@ -147,7 +147,7 @@ class Source:
         self._connected: resource.Source | None = None
         self._cursors: dict[str, str] = {}
         self._primary_keys: dict[str, tuple[str, ...]] = {}
-        self._selected: list[str] = []
+        self._selected: list[str] | None = None  # nobody has selected any
         if config is not None:
             self.set_config(config, validate=validate)
         self.set_cursor_keys(**(cursor_key_overrides or {}))
@@ -156,7 +156,7 @@ class Source:
             self.select_streams(streams)
 
     def __repr__(self) -> str:
-        return f"<Source {self.name}: {len(self._selected)} of {len(self._kind.streams)} streams selected>"
+        return f"<Source {self.name}: {len(self._selected or ())} of {len(self._kind.streams)} streams selected>"
 
     @property
     def name(self) -> str:
@@ -322,8 +322,8 @@ class Source:
         ]
 
     def get_selected_streams(self) -> list[str]:
-        """Return the names of the streams that `read` reads."""
-        return list(self._selected)
+        """Return the names of the streams that were selected."""
+        return list(self._selected or ())
 
     def set_primary_key(self, stream_name: str, primary_key: str | Sequence[str]) -> None:
         """Tell records of a stream apart by other columns than those declared.
@@ -542,7 +542,8 @@ class Source:
         - "append": what is new since the last read comes beside what is there.
 
         With `force_full_refresh` complete days are read again, too. `cache` is by default the database of the assets;
-        `streams` are read instead of those selected. `skip_validation` changes nothing: an account that cannot be read
+        `streams` are read instead of those selected; where nobody has selected any, it is those of
+        `select_all_streams`. `skip_validation` changes nothing: an account that cannot be read
         fails at its first request.
 
         A stream that fails takes no other along. When all have been tried, AirbyteConnectorReadError says which failed
@@ -575,22 +576,20 @@ class Source:
             cache,
             {name: cache.dataset(self.account, name, stream=self._stream(name)) for name in done},
             self.name,
-        )
             self._kind.stream_aliases,
+        )
         if outcome.failed:
             raise _failed(self.name, outcome.failed, result)
         return result
 
     def _wanted(self, streams: str | Sequence[str] | None) -> list[Stream]:
-        if streams is not None:
-            before = self._selected
-            try:
-                self.select_streams(streams)
-                names = self._selected
-            finally:
-                self._selected = before
-        else:
+        before = self._selected
+        try:
+            if streams is not None or before is None:
+                self.select_streams("*" if streams is None else streams)
             names = self._selected
+        finally:
+            self._selected = before
         if not names:
             raise PyAirbyteNoStreamsSelectedError(
                 f"{self.name}: no stream is selected.",

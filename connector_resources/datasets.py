@@ -49,6 +49,11 @@ class DatasetBase(ABC):
     def column_names(self) -> list[str]:
         """The names of the declared columns, in order."""
 
+    @property
+    def records(self) -> Self:
+        """These records: the overview of PyAirbyte's API walks through `read_result["users"].records`."""
+        return self
+
     def to_pandas(self) -> "pd.DataFrame":
         """Return all records as a frame."""
         import pandas as pd

@@ -49,6 +49,7 @@ def test_a_record_has_the_declared_columns_as_values_of_python(cache: DuckDBCach
     }
     assert list(record) == cache["users"].column_names
     assert record["created_at"].tzinfo is UTC
+    assert list(cache["users"].records) == [record]
 
 
 def test_a_record_with_nothing_in_it_comes_with_none_everywhere(cache: DuckDBCache) -> None:

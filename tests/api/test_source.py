@@ -11,7 +11,7 @@ import pytest
 import requests
 
 import connector_resources as ab
-from connector_resources import exceptions
+from connector_resources import destinations, exceptions, sources
 from connector_resources.caches import DuckDBCache
 from connector_resources.errors import ConnectorError, UnknownStream
 from connector_resources.sandbox.process import SandboxProcess
@@ -45,8 +45,11 @@ def test_the_import_loads_neither_dagster_nor_pandas_nor_a_connector() -> None:
 def test_everything_that_is_offered_can_be_imported() -> None:
     assert [name for name in ab.__all__ if getattr(ab, name, None) is None] == []
     assert set(ab.__all__) <= set(dir(ab))
-    with pytest.raises(AttributeError, match="has no attribute 'get_sauce'"):
-        _ = ab.get_sauce
+    assert (sources.Source, sources.get_source) == (ab.Source, ab.get_source)
+    assert (destinations.Destination, destinations.get_destination) == (ab.Destination, ab.get_destination)
+    for module in (ab, sources, destinations):
+        with pytest.raises(AttributeError, match="has no attribute 'get_sauce'"):
+            _ = module.get_sauce
 
 
 # What there is
@@ -344,9 +347,15 @@ def test_a_read_lands_in_the_assets_database_and_says_what_it_brought(desk: Path
     assert ab.get_default_cache()["users"].to_pandas().shape[0] == 50
 
 
-def test_without_a_selection_nothing_is_read(desk: Path) -> None:
+def test_without_a_selection_all_streams_are_read_and_with_an_empty_one_none(desk: Path) -> None:
+    source = faker()
+    assert list(source.read()) == ["users", "products", "purchases"]
+    assert source.get_selected_streams() == []
+    source.select_streams([])
     with pytest.raises(exceptions.PyAirbyteNoStreamsSelectedError, match="users"):
-        faker().read()
+        source.read()
+    with pytest.raises(exceptions.PyAirbyteNoStreamsSelectedError, match="users"):
+        faker().read(streams=[])
 
 
 def test_streams_that_are_named_are_read_and_the_selection_stays(desk: Path) -> None:
@@ -493,14 +502,6 @@ def test_two_sources_with_a_stream_of_one_name_have_a_table_each(desk: Path) -> 
     assert len(drift.read(cache, streams="users")["users"]) == counts["drift.users"]
 
 
-def test_four_threads_read_into_one_cache(desk: Path) -> None:
-    cache = DuckDBCache(desk / "mine.duckdb")
-
-    def read(number: int) -> int:
-        source = ab.get_source("faker", config={**FAKER, "count": 50 + number}, account=f"f{number}", progress=False)
-        return len(source.read(cache, streams="users")["users"])
-
-    with ThreadPoolExecutor(4) as pool:
 def test_a_stream_is_known_by_the_name_that_airbytes_connector_has_for_it(desk: Path) -> None:
     source = aha(streams=["goals_stream", "users_stream", "goals"])
     assert source.get_selected_streams() == ["goals", "users"]
@@ -525,6 +526,14 @@ def test_another_name_of_a_stream_leads_to_one_and_is_no_streams_own() -> None:
         assert not names & set(kind.stream_aliases)
 
 
+def test_four_threads_read_into_one_cache(desk: Path) -> None:
+    cache = DuckDBCache(desk / "mine.duckdb")
+
+    def read(number: int) -> int:
+        source = ab.get_source("faker", config={**FAKER, "count": 50 + number}, account=f"f{number}", progress=False)
+        return len(source.read(cache, streams="users")["users"])
+
+    with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(read, range(4))) == [50, 51, 52, 53]
     assert len(list(cache)) == 4
 
