@@ -32,6 +32,7 @@ _TAKEN = {
     *(
         "frames",
         "documents",
+        "exports",
         "overview",
         "sync_report",
         "connection",

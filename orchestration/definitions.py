@@ -12,6 +12,7 @@ from orchestration.automatic_runs import is_scheduled, schedules, sensors
 from orchestration.checks import document_checks, frame_checks, stream_checks
 from orchestration.connection import source_resource
 from orchestration.documents import document_assets, documented
+from orchestration.exports import export_asset, read_exports
 from orchestration.partitions import daily
 from orchestration.rate_budget import rate_budget_assets
 from orchestration.refusal import in_one_line
@@ -47,11 +48,15 @@ assets = [
     ),
     *flat,
 ]
+with in_one_line():
+    tables = {".".join(key.path) for asset in assets for key in asset.keys}
+    exports = read_exports(settings.exports_file, tables, settings.data_folder, settings.mode)
 
 defs = dg.Definitions(
     assets=[
         *assets,
         *(asset for source in sources for asset in document_assets(source, selected[source.name], settings.mode)),
+        *(export_asset(export, settings.mode) for export in exports),
         *budgets,
         sync_report_asset(assets, sources, settings.mode),
     ],

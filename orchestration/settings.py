@@ -34,7 +34,7 @@ class Settings:
     vendors. Each has its own database file, so their rows never mix. `start` is the first daily partition (UTC); in
     the sandbox, whose data always ends with yesterday, it is 90 days before today. `automatic_runs` says whether
     schedules and sensors are on where nobody has switched them in the web UI. `accounts_file` is None for accounts.toml
-    where there is one.
+    where there is one, `exports_file` for exports.toml.
     """
 
     mode: Mode
@@ -59,6 +59,7 @@ class Settings:
     daily_request_budget: int = 0
     owners: tuple[str, ...] = ()
     accounts_file: Path | None = None
+    exports_file: Path | None = None
 
     @property
     def spools(self) -> Path:
@@ -133,6 +134,7 @@ class Settings:
             daily_request_budget=_whole(environment, "DAILY_REQUEST_BUDGET", 0),
             owners=_owners(environment),
             accounts_file=Path(environment["ACCOUNTS_FILE"]) if environment.get("ACCOUNTS_FILE") else None,
+            exports_file=Path(environment["EXPORTS_FILE"]) if environment.get("EXPORTS_FILE") else None,
         )
 
 

@@ -227,7 +227,9 @@ class Selection:
         return f"store.{quoted(self.schema)}.{quoted(self.name)}"
 
     def _missing(self) -> PartitionMissing:
-        return PartitionMissing(f"{self}: nothing has been read into {self.store.path} yet. Read the stream first.")
+        return PartitionMissing(
+            f"{self}: nothing has been read into {self.store.path} yet. Read the stream, or materialise it, first."
+        )
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:

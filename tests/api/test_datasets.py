@@ -334,7 +334,9 @@ def test_another_process_writes_while_a_stream_is_walked_through(cache: DuckDBCa
 
 def test_a_stream_that_was_never_read_says_so(cache: DuckDBCache) -> None:
     dataset = cache.dataset("crm", "users")
-    with pytest.raises(PartitionMissing, match=r"crm.users: nothing has been read into .* Read the stream first"):
+    with pytest.raises(
+        PartitionMissing, match=r"crm.users: nothing has been read into .* Read the stream, or materialise it, first"
+    ):
         list(dataset)
     land(cache, {"id": "1"}, stream=snapshot("others", id="string"))
     with pytest.raises(PartitionMissing, match=r"crm.users: nothing has been read"):
