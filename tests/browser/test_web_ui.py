@@ -61,7 +61,7 @@ def test_the_graph_has_every_source_and_what_is_made_of_them(
 ) -> None:
     page.goto(f"{ui}/asset-groups")
     graph = page.locator("svg")
-    for group in ("aha", "drift", "faker", "frames", "overview"):
+    for group in ("aha", "documents", "drift", "faker", "frames", "overview"):
         graph.get_by_text(group, exact=True).wait_for()
     expect(page.get_by_text("fetching statuses")).to_have_count(0)
     picture(page, "graph")
@@ -71,7 +71,7 @@ def test_a_group_shows_streams_with_their_checks_and_days(
     page: Page, ui: str, days: list[str], picture: Picture
 ) -> None:
     page.goto(f"{ui}/locations/headrace/asset-groups/drift/lineage")
-    seen(page, "conversations", "messages", "8 / 8 Passed", "100% filled", f"{len(days)} partitions")
+    seen(page, "conversations", "8 / 8 Passed", "100% filled", f"{len(days)} partitions")
     picture(page, "lineage")
 
 
