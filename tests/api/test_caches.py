@@ -16,6 +16,7 @@ from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyte
 from connector_resources.results import ReadResult
 from tests.api.things import USERS, cache_in, land, user
 from tests.landing import child, daily, said, snapshot, window
+from tests.test_project import loaded_by
 
 
 @pytest.fixture
@@ -288,3 +289,10 @@ def test_a_cache_is_what_the_engine_reads_into(cache: CacheBase) -> None:
     assert isinstance(cache.store, DuckDB)
     assert cache.store.temporary_folder.is_relative_to(cache.spools)
     assert cache.table_of(USERS.name) == "users"
+
+
+def test_caches_and_destinations_are_imported_without_dagster_pandas_arrow_and_sqlalchemy() -> None:
+    names = ("caches", "datasets", "results", "writing")
+    loaded = loaded_by(*(f"connector_resources.{name}" for name in names))
+    assert "connector_resources.destinations.duckdb_rows" in loaded
+    assert {"dagster", "pandas", "numpy", "pyarrow", "sqlalchemy"} & loaded == set()
