@@ -8,7 +8,7 @@ changes something opens it for writing, in a transaction that ends with its comm
 import contextlib
 import importlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -32,9 +32,34 @@ def engine(cache: CacheBase) -> "sqlalchemy.Engine":
             "SQLAlchemy needs the package duckdb-engine, which is not installed.",
             guidance="Install the extra: pip install 'headrace[sql]'.",
         ) from error
-    return sqlalchemy.create_engine(
+    made = sqlalchemy.create_engine(
         f"duckdb:///{cache.store.path}", creator=lambda: _Connection(cache), poolclass=sqlalchemy.pool.NullPool
     )
+    _know_of_no_constraints(made.dialect)
+    return made
+
+
+def _know_of_no_constraints(dialect: Any) -> None:
+    """Let a dialect say that no table has keys, constraints or indexes: none of those that are landed has any.
+
+    duckdb_engine 0.17 asks DuckDB for them as if it were PostgreSQL, which fails with SQLAlchemy 2.0.58; so no table
+    could be reflected. Drop once `inspect(engine).get_pk_constraint(…)` works without.
+    """
+    from sqlalchemy.engine.reflection import ReflectionDefaults
+
+    def none_of(empty: Callable[[], Any]) -> Callable[..., Any]:
+        def found(connection: Any, schema: str | None = None, filter_names: Any = None, **others: Any) -> Any:
+            names = filter_names or [
+                *dialect.get_table_names(connection, schema=schema),
+                *dialect.get_view_names(connection, schema=schema),
+            ]
+            return [((schema, name), empty()) for name in names]
+
+        return found
+
+    for what in ("pk_constraint", "foreign_keys", "unique_constraints", "check_constraints", "indexes"):
+        setattr(dialect, f"get_multi_{what}", none_of(getattr(ReflectionDefaults, what)))
+    dialect.get_indexes = lambda *_, **__: []
 
 
 class _Connection:

@@ -58,6 +58,18 @@ def test_what_there_is_can_be_inspected_and_a_table_be_read_whole(cache: DuckDBC
     assert "users" in sa.inspect(engine).get_table_names(schema="crm")
     columns = {column["name"]: column["type"] for column in sa.inspect(engine).get_columns("users", schema="crm")}
     assert isinstance(columns["id"], sa.BigInteger)
+    assert len(pd.read_sql_table("users", engine, schema="crm")) == 2
+    reflected = sa.Table("users_current", sa.MetaData(), schema="crm", autoload_with=engine)
+    with engine.connect() as connection:
+        assert len(connection.execute(sa.select(reflected)).all()) == 2
+    everything = sa.MetaData(schema="crm")
+    everything.reflect(engine, views=True)
+    assert set(everything.tables) == {"crm.users", "crm.users_current"}
+    inspector = sa.inspect(engine)
+    assert inspector.get_pk_constraint("users", schema="crm")["constrained_columns"] == []
+    for of in (inspector.get_foreign_keys, inspector.get_unique_constraints, inspector.get_indexes):
+        assert of("users", schema="crm") == []
+    assert inspector.get_check_constraints("users", schema="crm") == []
 
 
 def test_a_frame_is_written_through_the_engine_and_what_is_not_committed_leaves_nothing(cache: DuckDBCache) -> None:
