@@ -306,6 +306,7 @@ class HttpSource(Source):
         description="Where the account's processes share their request budget and rotated tokens.",
     )
     _client: Client | None = PrivateAttr(default=None)
+    _tell_retries: Callable[[str], None] = PrivateAttr(default_factory=lambda: logger.warning)
 
     @property
     def url(self) -> str:
@@ -336,6 +337,7 @@ class HttpSource(Source):
                 retry=self.retry,
                 expired=self.expired_statuses,
                 headers={"User-Agent": "headrace (Dagster connector)"},
+                tell=self._tell_retries,
             )
         return self._client
 
@@ -405,6 +407,12 @@ class HttpSource(Source):
     def without_budget(self) -> Self:
         """Return this account, to be read beyond the requests that a day may have."""
         return self.changed(daily_request_budget=0)
+
+    def tell_retries(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` told of each try that has failed and is followed by another: why, and when that comes."""
+        self._tell_retries = tell
+        if self._client is not None:
+            self._client.tell = tell
 
     def standing(self) -> Standing:
         """Return what holds the account back now."""

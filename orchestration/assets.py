@@ -127,6 +127,8 @@ def _read(
         plan.after(source.on_disk(stream, asked, warehouse.spool_folder, last_landed)).require_budget()
     else:
         plan.require_budget()
+    if isinstance(source, HttpSource):
+        source.tell_retries(context.log.warning)
     if config.limit:
         observe(context, sample(source, stream, asked, config.limit))
         return None

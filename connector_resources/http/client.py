@@ -4,6 +4,7 @@ Every foreign exception is mapped here, the only place that calls `requests`. Me
 never the query, a header or the body.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +57,8 @@ class Client:
 
     `expired` are the statuses after which a credential is refreshed once (`401`, and `403` where a vendor uses it for
     expired tokens). A body larger than `largest_body_bytes` or slower than `total_timeout_seconds` is given up:
-    neither a compressed bomb nor a dripping socket holds a run for ever.
+    neither a compressed bomb nor a dripping socket holds a run for ever. `tell` is told of each try that has failed and
+    is followed by another.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Client:
     session: Session = field(init=False, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    tell: Callable[[str], None] = field(default=logging.getLogger(__name__).warning, repr=False)
 
     def __post_init__(self) -> None:
         self.session = Session(self.name, self.base_url, lambda: self.total_timeout_seconds)
@@ -100,7 +103,7 @@ class Client:
 
     def _sent(self, where: str, request: Request, limiters: Sequence[RateLimiter]) -> Response:
         is_renewed = False
-        for attempt in self.retry.retrying(self._wait, self.clock):
+        for attempt in self.retry.retrying(self._wait, self.clock, self._tell):
             with attempt:
                 self.statistics.retries += attempt.retry_state.attempt_number > 1
                 signature = self.authenticator.sign()
@@ -112,6 +115,9 @@ class Client:
                         response = self._send_once(where, request, signature, limiters)
                 return self._judged(where, response, limiters)
         raise AssertionError("tenacity re-raises the last error")
+
+    def _tell(self, line: str) -> None:
+        self.tell(hidden(line, self.authenticator.secrets()))
 
     def _wait(self, seconds: float) -> None:
         self.statistics.wait_seconds += seconds
@@ -147,8 +153,8 @@ class Client:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # The exception's own text holds the URL with its query, so only its kind is told.
             raise TryAgain(
-                f"{where}: no whole answer from {urlsplit(self.base_url).netloc} ({_kind(error)}). "
-                "Check the host and the network; a run may be repeated, what was read is kept.",
+                f"{where}: no whole answer from {urlsplit(self.base_url).netloc} ({_kind(error)})",
+                ". Check the host and the network; a run may be repeated, what was read is kept.",
                 status=None,
                 wait_seconds=None,
             ) from None
@@ -167,7 +173,8 @@ class Client:
                 )
             if self.clock() > end:
                 raise TryAgain(
-                    f"{where}: the answer was not there after {self.total_timeout_seconds:.0f} s.",
+                    f"{where}: the answer was not there after {self.total_timeout_seconds:.0f} s",
+                    ".",
                     status=answer.status_code,
                     wait_seconds=None,
                 )
@@ -195,7 +202,7 @@ class Client:
                     wait_seconds=demanded_seconds,
                     status=status,
                 )
-            raise TryAgain(f"{where}: {status} in every try.", status=status, wait_seconds=demanded_seconds)
+            raise TryAgain(f"{where}: {status}", " in every try.", status=status, wait_seconds=demanded_seconds)
         if 300 <= status < 400:
             raise RequestRejected(
                 f"{where}: {status}, a redirect to {_target(response)}, which is not followed so that the credential "

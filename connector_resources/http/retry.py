@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 import tenacity
 
 from connector_resources.errors import RateLimited, RequestRetryable
+from connector_resources.words import duration
 
 _EPOCH_FROM = 1_000_000_000
 """A reset value at least this large is an instant, a smaller one a number of seconds."""
@@ -37,23 +38,41 @@ class RetryPolicy:
     longest_wait_seconds: float = 60.0
 
     def retrying(
-        self, sleep: Callable[[float], None], clock: Callable[[], float] = time.monotonic
+        self,
+        sleep: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[str], None] = lambda line: None,
     ) -> tenacity.Retrying:
-        """Return the tenacity loop of this policy; a wait that would end after `total_seconds` is not begun."""
+        """Return the tenacity loop of this policy; a wait that would end after `total_seconds` is not begun.
+
+        Before each wait `tell` is told why the try has failed, and when the next one comes.
+        """
         return tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.tries) | _OutOfTime(clock() + self.total_seconds, clock),
             wait=_DemandedOrJitter(self.first_wait_seconds, self.longest_wait_seconds),
             retry=tenacity.retry_if_exception(_is_worth_another_try),
             sleep=sleep,
+            before_sleep=lambda state: tell(self._next_try(state)),
             reraise=True,
         )
 
+    def _next_try(self, state: tenacity.RetryCallState) -> str:
+        error = state.outcome.exception() if state.outcome is not None else None
+        what = error.what if isinstance(error, TryAgain) else type(error).__name__
+        seconds = state.upcoming_sleep
+        wait = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+        return f"{what}; try {state.attempt_number + 1} of {self.tries} in {wait}."
+
 
 class TryAgain(RequestRetryable):
-    """One failed try; `wait_seconds` is what the server demands, None where it demands nothing."""
+    """One failed try: `what` happened, and what is to be said beside that if it was the last.
 
-    def __init__(self, message: str, *, status: int | None, wait_seconds: float | None) -> None:
-        super().__init__(message, status=status)
+    `wait_seconds` is what the server demands, None where it demands nothing.
+    """
+
+    def __init__(self, what: str, at_last: str = "", *, status: int | None, wait_seconds: float | None) -> None:
+        super().__init__(f"{what}{at_last}", status=status)
+        self.what = what
         self.wait_seconds = wait_seconds
 
 

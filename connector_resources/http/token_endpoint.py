@@ -55,13 +55,13 @@ class FormTokenEndpoint:
                 body = b"" if 300 <= status < 400 else self._body(where, answer)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise TryAgain(
-                f"{where}: no whole answer from {parts.netloc} ({type(error).__name__}). "
-                "Check the host and the network.",
+                f"{where}: no whole answer from {parts.netloc} ({type(error).__name__})",
+                ". Check the host and the network.",
                 status=None,
                 wait_seconds=None,
             ) from None
         if status == 429 or status >= 500:
-            raise TryAgain(f"{where}: {status} in every try.", status=status, wait_seconds=demanded_wait(headers))
+            raise TryAgain(f"{where}: {status}", " in every try.", status=status, wait_seconds=demanded_wait(headers))
         if not 200 <= status < 300:
             refusal = GrantRefused if status == 400 and _may_be_about_the_grant(body) else RequestRejected
             raise refusal(f"{where}: {status}. {self.advice}", status=status)
@@ -76,7 +76,8 @@ class FormTokenEndpoint:
                 raise RequestRejected(f"{where}: the answer is larger than {_LARGEST_ANSWER_BYTES:,} bytes.")
             if self.clock() > end:
                 raise TryAgain(
-                    f"{where}: the answer was not there after {self.read_timeout_seconds:.0f} s.",
+                    f"{where}: the answer was not there after {self.read_timeout_seconds:.0f} s",
+                    ".",
                     status=None,
                     wait_seconds=None,
                 )

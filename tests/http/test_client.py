@@ -1,5 +1,6 @@
 import gzip
 import io
+import re
 import time
 import traceback
 import zlib
@@ -395,3 +396,17 @@ def test_time_spent_on_retries_is_bounded(tmp_path: Path) -> None:
         client(api, tmp_path, clock=clock, retry=RetryPolicy(tries=50, total_seconds=100)).send(REQUEST)
 
     assert clock.slept == [40.0, 40.0]
+
+
+def test_a_try_that_fails_is_told_with_its_cause_and_the_wait_and_without_a_secret(tmp_path: Path) -> None:
+    told: list[str] = []
+    token = BearerToken("api.test")  # as an answer that echoes a secret would show it
+    steps = (requests.ConnectionError(SECRET), Prepared(503, SECRET), Prepared(429, headers={"Retry-After": "12"}))
+    with FakeApi(*steps, Prepared()) as api:
+        client(api, tmp_path, authenticator=token, tell=told.append).send(Request("/things", params={"q": SECRET}))
+
+    assert [re.sub(r"in \d\.\d s", "in … s", line) for line in told] == [
+        "test: GET /things: no whole answer from … (ConnectionError); try 2 of 6 in … s.",
+        "test: GET /things: 503; try 3 of 6 in … s.",
+        "test: GET /things: 429; try 4 of 6 in 12 s.",
+    ]

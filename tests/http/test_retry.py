@@ -1,5 +1,5 @@
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given
@@ -104,12 +104,40 @@ def test_any_header_is_a_finite_wait_or_none(text: str, name: str) -> None:
     assert wait_seconds is None or (wait_seconds >= 0 and math.isfinite(wait_seconds))
 
 
-def failing(policy: RetryPolicy, clock: Clock, *errors: Exception) -> None:
+def failing(
+    policy: RetryPolicy, clock: Clock, *errors: Exception, tell: Callable[[str], None] = lambda line: None
+) -> None:
     """Run a call that fails with each error in turn, and with the last one for ever."""
     waiting = list(errors)
-    for attempt in policy.retrying(clock.sleep, clock):
+    for attempt in policy.retrying(clock.sleep, clock, tell):
         with attempt:
             raise waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+
+def test_each_try_that_is_followed_by_another_is_told_with_why_and_when() -> None:
+    clock, told = Clock(), list[str]()
+    lost = TryAgain("no answer", ". Check the network.", status=None, wait_seconds=7)
+    waiting = iter([lost, again(30), again(0.04)])
+
+    for attempt in RetryPolicy(tries=4).retrying(clock.sleep, clock, told.append):
+        with attempt:
+            if (error := next(waiting, None)) is not None:
+                raise error
+
+    assert told == [
+        "no answer; try 2 of 4 in 7.0 s.",
+        "failed; try 3 of 4 in 30 s.",
+        "failed; try 4 of 4 in 0.0 s.",
+    ]
+
+
+def test_the_last_try_is_told_by_its_error_alone() -> None:
+    told: list[str] = []
+
+    with pytest.raises(TryAgain):
+        failing(RetryPolicy(tries=1), Clock(), again(), tell=told.append)
+
+    assert told == []
 
 
 def again(wait_seconds: float | None = None) -> TryAgain:

@@ -1,5 +1,6 @@
 """What a run of stream assets lands, says and refuses."""
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -207,6 +208,18 @@ def test_a_retry_and_its_wait_are_counted(project: Project, fail: Fail) -> None:
     fail({"pattern": "GET /drift/users/list", "kind": "500", "retry_after": "0.01"})
     users = materialized(project.run("drift/users"), "drift/users")[None]
     assert (users["requests"], users["retries"], users["rows"], users["seconds_waiting"]) == (2, 1, 12, 0.01)
+
+
+@pytest.mark.parametrize("config", [{}, {"ignore_budget": True}, {"limit": 1}])
+def test_a_retry_is_told_in_the_log_of_the_run(project: Project, fail: Fail, config: dict[str, Any]) -> None:
+    fail({"pattern": "GET /drift/users/list", "kind": "500", "retry_after": "0.01"})
+    result = project.run("drift/users", **config)
+    assert result.success
+    (line,) = [each for each in project.instance.all_logs(result.run_id) if "; try " in each.user_message]
+    assert (line.level, line.user_message) == (
+        logging.WARNING,
+        "drift: GET /users/list: 500; try 2 of 10 in 0.0 s.",
+    )
 
 
 # Running it again
