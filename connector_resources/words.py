@@ -3,9 +3,9 @@
 _DURATIONS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
 
 
-def counted(number: int, what: str) -> str:
-    """Return so many of what: `1 page`, `1,200 pages`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: float, one: str, many: str = "") -> str:
+    """Return a number and what it counts: `1 page`, `1,200 pages`."""
+    return f"{number:,.0f} {one if number == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:

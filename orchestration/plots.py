@@ -232,11 +232,6 @@ def legend(axes: "Axes") -> None:
 # Numbers and names
 
 
-def counted(number: float, one: str, many: str = "") -> str:
-    """Return a number and what it counts: `1 idea`, `1,200 ideas`."""
-    return f"{number:,.0f} {one if number == 1 else many or one + 's'}"
-
-
 def shortened(text: str, length: int = 38) -> str:
     """Return a name for one line of a plot: nothing that cannot be printed, and not too long."""
     line = "".join(character for character in " ".join(text.split()) if character.isprintable())

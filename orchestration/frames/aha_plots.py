@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from connector_resources.words import share
-from orchestration.plots import BLUE, GREEN, GREY, INK, MUTED, RED, SKY, Plot, bars, counted, legend, most_common
+from connector_resources.words import counted, share
+from orchestration.plots import BLUE, GREEN, GREY, INK, MUTED, RED, SKY, Plot, bars, legend, most_common
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from orchestration.plots import BLUE, GREEN, GREY, Plot, bars, counted, shortened
+from connector_resources.words import counted
+from orchestration.plots import BLUE, GREEN, GREY, Plot, bars, shortened
 
 if TYPE_CHECKING:
     import pandas as pd

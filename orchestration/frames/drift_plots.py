@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from connector_resources.words import duration, share
+from connector_resources.words import counted, duration, share
 from orchestration.plots import (
     BLUE,
     GREEN,
@@ -13,7 +13,6 @@ from orchestration.plots import (
     SKY,
     Plot,
     bars,
-    counted,
     durations,
     legend,
     monday,

@@ -75,7 +75,7 @@ def sync_report_asset(
                 "assets_failed": len(report.of("failed")),
                 "assets_never_landed": len(report.of("missing")),
                 "assets_late": len(report.of("late")),
-                "rows": sum(asset.rows for asset in report.assets if asset.group != "frames"),
+                "rows": sum(asset.rows or 0 for asset in report.assets if asset.group != "frames"),
                 "requests_in_7_days": sum(use.used for use in report.uses),
                 "seconds_waiting_in_7_days": round(sum(use.wait_seconds for use in report.uses), 3),
                 "refused_429_in_7_days": sum(use.refused for use in report.uses),

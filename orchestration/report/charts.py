@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector_resources.http.rate_usage import MinuteOfUse
-from connector_resources.words import duration
+from connector_resources.words import counted, duration
 from orchestration.plots import (
     BLUE,
     GREEN,
@@ -24,7 +24,6 @@ from orchestration.plots import (
     SKY,
     Image,
     Plot,
-    counted,
     legend,
     steps,
 )

@@ -121,14 +121,14 @@ class Run:
 class AssetFacts:
     """What is known of a stream or a frame.
 
-    `days` is how many of its `planned_days` have been landed, both 0 where it is replaced whole. `newest` is the newest
-    value of its cursor. `trend` is how many rows each of the last 60 days holds, None for one that was not landed, or
-    how many each landing brought, the oldest first.
+    `rows` is None where nothing was landed. `days` is how many of its `planned_days` have been landed, both 0 where it
+    is replaced whole. `newest` is the newest value of its cursor. `trend` is how many rows each of the last 60 days
+    holds, None for one that was not landed, or how many each landing brought, the oldest first.
     """
 
     key: str
     group: str
-    rows: int = 0
+    rows: int | None = None
     days: int = 0
     planned_days: int = 0
     landed_at: datetime | None = None
@@ -157,7 +157,11 @@ class AssetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything on the page. `rows_by_day` has the rows of each day and source, `unknown` why something is missing."""
+    """Everything on the page.
+
+    `runs` are all but the one that makes it, `rows_by_day` has the rows of each day and source, `unknown` why something
+    is missing.
+    """
 
     made_at: datetime
     mode: str
@@ -182,10 +186,13 @@ class Report:
         """How things stand, in one sentence."""
         words: Mapping[State, str] = {"failed": "failed", "missing": "never landed", "late": "late"}
         told = [f"{len(found)} {word}" for state, word in words.items() if (found := self.of(state))]
-        every = len(self.assets)
-        return (
-            f"Of {every:,} assets {', '.join(told)}." if told else f"All {every:,} assets are landed and none is late."
-        )
+        every = f"{len(self.assets):,} streams and frames"
+        return f"Of {every} {', '.join(told)}." if told else f"All {every} are landed and none is late."
+
+    def account_name(self, use: Use) -> str:
+        """Return how an account is called on the page: as its source is, with its digest where there are several."""
+        is_only_one = all(each.account == use.account for each in self.uses if each.source == use.source)
+        return use.source if is_only_one else use.account
 
 
 def collected(
@@ -223,7 +230,7 @@ def collected(
             AssetFacts(
                 key,
                 spec.group_name or "default",
-                rows=held.rows,
+                rows=held.rows if key in tables.held else None,
                 days=len(held.days.keys() & set(days)),
                 planned_days=len(days),
                 landed_at=landed_at,
@@ -247,7 +254,7 @@ def collected(
         quarantine=sorted(tables.quarantine, key=lambda each: (-each.records, each.key, each.reason))[:_REASONS],
         new_fields=tables.new_fields,
         uses=uses,
-        runs=[run for run, _ in runs],
+        runs=[run for run, its in runs if its != run_id],
         rows_by_day=_rows_by_day(keys, tables.held, now),
         unknown=unknown,
     )

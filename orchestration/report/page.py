@@ -3,6 +3,7 @@
 Everything is escaped where it is put in. Beside that, the page's own policy forbids a browser to run or load anything.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -10,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from connector_resources.words import duration
-from orchestration.plots import counted, shortened
+from connector_resources.words import counted, duration
+from orchestration.plots import shortened
 from orchestration.report.charts import charts, themed
 from orchestration.report.facts import AssetFacts, Report
 
@@ -67,11 +68,19 @@ def _template() -> Any:
         "instant": _instant,
         "age": _age,
         "line": lambda text: shortened(text, _MESSAGE_CHARACTERS),
+        "breakable": _breakable,
         "size": _size,
         "counted": counted,
         "spark": spark,
     }
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _breakable(name: str) -> Any:
+    """Return a name that goes on in the next line after a slash or an underscore, instead of in the midst of a word."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([/_])(?=.)", r"\1<wbr>", str(escape(name))))
 
 
 def _instant(at: datetime) -> str:

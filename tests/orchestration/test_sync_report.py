@@ -74,7 +74,7 @@ def full_report(name: str = "features") -> Report:
         failures=[Failure(NOW, "fedcba9876543210", name, name)],
         quarantine=[Quarantine(name, name, 4)],
         new_fields=[NewField(name, name, name, NOW)],
-        uses=[Use("aha", name, name, [use])],
+        uses=[Use("aha", name, name, [use]), Use("aha", "aha-d7eb4a04da04", "account", [])],
         unknown=[name],
         runs=[Run(NOW, "failed"), Run(NOW - timedelta(days=2), "succeeded"), Run(NOW, "unfinished")],
         rows_by_day={
@@ -93,14 +93,19 @@ class Elements(HTMLParser):
         self.tags: set[str] = set()
         self.attributes: list[tuple[str, str]] = []
         self.texts: list[str] = []
+        self.goes_on = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "wbr":  # the same text goes on
+            self.goes_on = True
+            return
         self.tags.add(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        self.texts.append(self.texts.pop() + data if self.goes_on else data)
+        self.goes_on = False
 
 
 # The page
@@ -169,10 +174,34 @@ def test_a_report_on_nothing_is_a_page_too() -> None:
 
 def test_the_page_says_first_what_somebody_should_look_at() -> None:
     report = full_report()
-    assert report.finding == "Of 4 assets 1 failed, 1 never landed, 1 late."
+    assert report.finding == "Of 4 streams and frames 1 failed, 1 never landed, 1 late."
     assert "frames/ideas, aha/teams, drift/users" in page(report)
     well = replace(report, assets=report.assets[:1])
-    assert well.finding == "All 1 assets are landed and none is late."
+    assert well.finding == "All 1 streams and frames are landed and none is late."
+
+
+def test_what_was_never_landed_has_no_number_of_rows_and_an_empty_table_has_none(project: Project) -> None:
+    teams, features = project.asset("aha/teams"), project.asset("aha/features")
+    assert project.run(teams).success
+    with duckdb.connect(str(project.store.path)) as connection:
+        connection.execute('UPDATE _state SET "rows" = 0')
+    specs = [*teams.specs, *features.specs]
+    report = collected(specs, project.store, project.instance, {}, mode="sandbox", run_id="none", now=NOW)
+    assert {asset.name: asset.rows for asset in report.assets} == {"teams": 0, "features": None}
+    cells = re.findall(r'data-label="rows">([^<]*)<', page(report))
+    assert cells == ["–", "0"]
+
+
+def test_an_account_is_called_as_its_source_is_where_that_has_but_one() -> None:
+    report = full_report()
+    assert [report.account_name(use) for use in report.uses] == ["features", "aha-d7eb4a04da04"]
+    uses = [replace(use, account="aha-d7eb4a04da04") for use in report.uses]
+    assert "d7eb4a04da04" not in page(replace(report, uses=uses))
+
+
+def test_a_long_name_is_broken_between_its_words() -> None:
+    text = page(replace(full_report(), assets=[AssetFacts("aha/custom_field_definitions", "aha")]))
+    assert '<th scope="row">custom_<wbr>field_<wbr>definitions</th>' in text
 
 
 @pytest.mark.parametrize(
@@ -269,7 +298,7 @@ def test_a_report_on_an_empty_folder_says_that_nothing_was_landed(
     project = Project(tmp_path, "http://127.0.0.1:1")
     asset = sync_report_asset([project.asset("aha/features")], discover(), "sandbox")
     (told,) = materialized(project.run(asset), "sync_report").values()
-    assert (told["finding"], told["never_landed"]) == ("Of 1 assets 1 never landed.", "aha/features")
+    assert (told["finding"], told["never_landed"]) == ("Of 1 streams and frames 1 never landed.", "aha/features")
     assert [path.name for path in project.settings.database.parent.glob("*sync_report*")] == [
         "sandbox_sync_report.html"
     ]
@@ -283,7 +312,7 @@ def test_a_database_without_tables_of_ours_holds_nothing_that_is_known(tmp_path:
         connection.execute("CREATE TABLE somebodys AS SELECT 1")
     asset = sync_report_asset([project.asset("aha/features")], discover(), "sandbox")
     (told,) = materialized(project.run(asset), "sync_report").values()
-    assert (told["finding"], told["quarantined"]) == ("Of 1 assets 1 never landed.", 0)
+    assert (told["finding"], told["quarantined"]) == ("Of 1 streams and frames 1 never landed.", 0)
 
 
 def test_a_report_tells_what_its_own_run_landed_what_it_cost_and_what_failed(project: Project, fail: Fail) -> None:
@@ -299,7 +328,7 @@ def test_a_report_tells_what_its_own_run_landed_what_it_cost_and_what_failed(pro
     (told,) = materialized(result, "sync_report").values()
     ((features,),) = project.store.query("SELECT count(*) FROM aha.features")
     ((teams,),) = project.store.query("SELECT count(*) FROM aha.teams")
-    assert told["finding"] == "Of 4 assets 2 failed."
+    assert told["finding"] == "Of 4 streams and frames 2 failed."
     assert (told["failed"], told["rows"]) == ("drift/users, zz/broken", features + teams)
     assert (told["assets_failed"], told["assets_never_landed"], told["assets_late"]) == (2, 0, 0)
     assert told["page"] == str(report_path(project.settings.database).resolve())
@@ -308,6 +337,7 @@ def test_a_report_tells_what_its_own_run_landed_what_it_cost_and_what_failed(pro
     assert "ValueError; its message is in the run&#39;s log." in text
     assert "4711" not in text
     assert "drift.users: GET /users/list: the answer is not whole JSON" in text
+    assert "There was no run in the last 30 days." in text  # but the one that made the page
 
 
 def test_a_record_of_requests_that_cannot_be_read_is_a_line_on_the_page_and_the_rest_is_told(
@@ -325,7 +355,7 @@ def test_a_record_of_requests_that_cannot_be_read_is_a_line_on_the_page_and_the_
     why = f"Requests of {account} are not counted here. The record of the requests sent, {damaged}, cannot be written"
     assert f'<p class="warn about">{why} (Is a directory).' in text
     assert why in capfd.readouterr().err
-    assert (told["finding"], told["requests_in_7_days"]) == ("All 2 assets are landed and none is late.", 1)
+    assert (told["finding"], told["requests_in_7_days"]) == ("All 2 streams and frames are landed and none is late.", 1)
 
 
 def test_a_page_that_cannot_be_written_is_named(project: Project) -> None:
