@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 from dotenv import load_dotenv
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from connector_resources.errors import ConfigurationError
@@ -42,9 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{unknown[0]} is no stream; `--list` shows what is on disk, such as aha/features.")
     console = Console()
     if asked.list:
-        console.print(
-            _table([each for each in kept(settings.spools) if not asked.assets or _asset(each) in asked.assets])
-        )
+        found = [each for each in kept(settings.spools) if not asked.assets or _asset(each) in asked.assets]
+        _print_whole(console, _table(found))
         return 0
     if asked.remove:
         removed = prune(settings.spools, keep_days=0, keep_bytes=0)
@@ -138,18 +138,26 @@ def _range(text: str) -> str:
     return text
 
 
+def _print_whole(console: Console, table: Table) -> None:
+    """Print a table in which no name is broken: as wide as it is where nobody looks at it, else as it has to be."""
+    needed = Measurement.get(console, console.options.update(max_width=1_000), table)
+    console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
+    console.print(table)
+
+
 def _table(found: Sequence[Kept]) -> Table:
     size_bytes = sum(each.size_bytes for each in found)
     table = Table(title=f"{len(found)} extractions on disk, {size_bytes / 1e6:,.1f} MB", title_justify="left")
-    for heading in ("stream", "partitions", "read (UTC)"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("stream", no_wrap=True)
+    for heading in ("partitions", "read (UTC)"):
+        table.add_column(heading)
     for heading in ("pages", "records", "MB"):
         table.add_column(heading, justify="right")
     table.add_column("state")
     for each in found:
         table.add_row(
             _asset(each),
-            each.shown_partitions,
+            each.shown_partitions.replace("…", " … "),
             f"{each.read_at:%Y-%m-%d %H:%M:%S}",
             "–" if each.state == "damaged" else f"{each.pages:,}",
             "–" if each.state == "damaged" else f"{each.records:,}",

@@ -1,7 +1,9 @@
 """Landing again what was read before: from disk, under the declaration of today, never the past over the present."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,12 +15,15 @@ from typing import Any
 import dagster as dg
 import pytest
 import requests
+from rich.console import Console
 
 import orchestration.replay
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.sources.drift import Drift
-from connector_resources.spool import kept
+from connector_resources.spool import Kept, SpoolKey, kept
+from connector_resources.streams import Slice
 from orchestration.connection import Connection
+from tests.landing import snapshot
 from tests.orchestration.conftest import DAYS, Fail, Project, failures, kind_of, materialized
 
 ROOT = Path(__file__).parents[2]
@@ -329,7 +334,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Comm
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME")},
         "CONNECTOR_MODE": "sandbox",
-        "COLUMNS": "160",
+        "COLUMNS": "80",
         "DAGSTER_HOME": str(folder / "home"),
         "DATA_FOLDER": str(folder / "data"),
         "ENABLED_STREAMS": "",
@@ -412,13 +417,27 @@ def test_an_option_that_is_there_twice_is_refused(capsys: pytest.CaptureFixture[
     assert f"error: {option} is there twice; days that follow one another" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("is_terminal", "columns"), [(False, 80), (True, 80), (True, 40), (True, 200)])
+def test_a_list_breaks_no_name_and_no_day(is_terminal: bool, columns: int) -> None:
+    name = "conversational_landing_pages"
+    key = SpoolKey.of("account", "drift_support", snapshot(name, id="string"), Slice())
+    each = Kept(Path(), key, tuple(DAYS), "unfinished", 1e9, 12_345, 1_234_567, 89, ())
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=is_terminal, width=columns, no_color=True)
+    orchestration.replay._print_whole(console, orchestration.replay._table([each]))
+    words = set(re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).split())
+    assert words >= {f"drift_support/{name}", DAYS[0], DAYS[-1], "2001-09-09", "01:46:40", "1,234,567", "unfinished"}
+    if not is_terminal:
+        assert len(out.getvalue().splitlines()) == 6  # a title, a head, a row, and three lines
+
+
 def test_what_is_on_disk_can_be_listed_and_removed(commands: Commands) -> None:
     assert commands.listed.returncode == 0, commands.listed.stderr
     lines = [
         [cell.strip() for cell in line.split("│")[1:-1]] for line in commands.listed.stdout.splitlines() if "…" in line
     ]
     assert [(line[0], line[1], line[-1]) for line in lines] == [
-        (f"drift/{name}", f"{DAYS[0]}…{DAYS[-1]}", "committed") for name in ("messages", "conversations")
+        (f"drift/{name}", f"{DAYS[0]} … {DAYS[-1]}", "committed") for name in ("messages", "conversations")
     ]
     assert commands.removed.stdout.startswith("2 extractions removed from ")
     assert kept(commands.folder / "data" / "spools" / "sandbox") == []
