@@ -81,7 +81,8 @@ def test_a_source_that_the_file_names_has_those_accounts_and_any_other_its_own(t
 def test_the_example_is_a_file_that_can_be_used() -> None:
     found = read_accounts(ROOT / "accounts.example.toml", discover())
     names = [account.kind.name for account in found]
-    assert names == ["aha", "aha_emea", "drift_shop", "drift_support", "faker"]
+    assert names == ["aha", "aha_emea", "drift", "drift_support", "faker"]
+    assert len(frames.made_of(names, frames.assets("sandbox"))) == len(frames.assets("sandbox"))  # none is lost by it
     emea = found[1]
     assert emea.fields == {"daily_request_budget": 20_000, "rate_limit_factor": 0.5}
     assert emea.enabled == {"aha_emea.record_links", "aha_emea.historical_audits"}
