@@ -651,14 +651,12 @@ def _require_column(stream: Stream, column: str) -> None:
 
 
 def _normalized(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record under normalized names; of two that become one, the second keeps its own."""
+    """Return a record under normalized names; fields that would have one and the same keep their own."""
     import re
 
-    found: dict[str, Any] = {}
-    for name, value in record.items():
-        plain = re.sub(r"[^a-z0-9_]", "_", name.lower())
-        found[name if plain in found else plain] = value
-    return found
+    plain = {name: re.sub(r"[^a-z0-9_]", "_", name.lower()) for name in record}
+    names = list(plain.values())
+    return {own if names.count(plain[own]) > 1 else plain[own]: value for own, value in record.items()}
 
 
 def _shown(value: object) -> str:

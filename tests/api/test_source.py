@@ -307,6 +307,18 @@ def test_names_are_normalized_and_undeclared_fields_pruned_where_that_is_asked_f
     assert {"conversationid", "createdat"} <= set(normalized)
 
 
+def test_fields_that_have_one_name_once_it_is_normalized_are_all_kept(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"Full Name": "A", "full_name": "B", "FULL-NAME": "C", "Name": "D", "name": "E"}
+    source = faker(streams="users")
+    sent = Page((json.dumps({"Id": 0, "id": 1, "AGE": 2, **fields}).encode(),))
+    monkeypatch.setattr(type(source.connected), "read", lambda *asked: iter([sent]))
+    (record,) = source.read(DuckDBCache(desk / "mine.duckdb"))["users"]
+    assert {name: record[name] for name in fields} == fields
+    assert list(source.get_records("users", normalize_field_names=True)) == [{"Id": 0, "id": 1, "age": 2, **fields}]
+
+
 def test_samples_are_the_first_records_of_each_stream(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     samples = faker().get_samples(limit=2)
     assert {name: len(sample) for name, sample in samples.items() if sample is not None} == {
