@@ -20,7 +20,7 @@ def test_the_pages_of_connectors_are_what_they_declare() -> None:
     assert check.returncode == 0, "Run python docs/make_pages.py and look at what has changed."
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/reliability.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/migrate_from_pyairbyte.md", "docs/reliability.md"])
 def test_a_promise_names_a_test_that_there_is(page: str) -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / page).read_text())
     assert len(named) > 10
