@@ -2,14 +2,15 @@
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from connector_resources import sync
 from connector_resources.errors import ConnectorError
-from connector_resources.progress import Course, Reporter, tell_ended
+from connector_resources.progress import Course, Reporter, is_watched, tell_ended
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Spool
 from connector_resources.streams import SNAPSHOT, Slice, Stream
@@ -38,19 +39,22 @@ class Expectation:
 
 
 @contextmanager
-def watcher(source: Source, is_shown: bool | None) -> Iterator[sync.Watcher]:
+def watcher(
+    source: Source, is_shown: bool | None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[sync.Watcher]:
     """Yield what shows a reading for the time of a block; with `False` it shows nothing."""
     if is_shown is False:
         yield sync.Unwatched()
         return
     with ExitStack() as shown:
-        yield _Shown(source, shown)
+        yield _Shown(source, shown, clock)
 
 
 class _Shown(sync.Watcher):
-    def __init__(self, source: Source, shown: ExitStack) -> None:
+    def __init__(self, source: Source, shown: ExitStack, clock: Callable[[], float]) -> None:
         self._source = source
         self._block = shown
+        self._clock = clock
         self._reporter: Reporter | None = None
 
     def planned(self, streams: Sequence[Stream]) -> None:
@@ -66,7 +70,8 @@ class _Shown(sync.Watcher):
             _say(f"{self._name(stream)}: reading {days}.")
         before = replace(self._source.statistics)
         expected = Expectation.of(self._source, stream)
-        self._reporter = Reporter(Course(self._source, stream, asked, expected, before), _say)
+        course = Course(self._source, stream, asked, expected, before, self._clock)
+        self._reporter = Reporter(course, _say_unless_watched)
 
     def paged(self, stream: Stream, spool: Spool) -> None:
         if self._reporter is not None:
@@ -87,6 +92,12 @@ class _Shown(sync.Watcher):
 
     def _name(self, stream: Stream) -> str:
         return f"{self._source.name}.{stream.name}"
+
+
+def _say_unless_watched(line: str) -> None:
+    """Say where a reading is, unless bars show it."""
+    if not is_watched():
+        _say(line)
 
 
 def _say(line: str) -> None:

@@ -1,5 +1,6 @@
 """Sources of the Python API against the sandbox: what they say of themselves, and what they read."""
 
+import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,12 @@ import connector_resources as ab
 from connector_resources import destinations, exceptions, sources
 from connector_resources.caches import DuckDBCache
 from connector_resources.errors import ConnectorError, UnknownStream
+from connector_resources.progress import Progress, watched_by
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sources import discover
-from connector_resources.streams import Page
-from tests.landing import child, said
+from connector_resources.streams import SNAPSHOT, Page, Slice
+from connector_resources.watching import watcher
+from tests.landing import child, page, said, spooled
 
 FAKER = {"count": 50, "seed": 1, "always_updated": False}
 
@@ -263,9 +266,9 @@ def test_a_look_at_some_records_asks_for_no_more_pages_than_it_needs(
     read, pages = type(source.connected).read, []
 
     def noting(self: Any, *asked: Any) -> Any:
-        for page in read(self, *asked):
-            pages.append(page)
-            yield page
+        for each in read(self, *asked):
+            pages.append(each)
+            yield each
 
     monkeypatch.setattr(type(source.connected), "read", noting)
     assert [len(list(source.get_records("users", limit=limit))) for limit in (0, 10, 11)] == [0, 10, 11]
@@ -566,6 +569,27 @@ def test_progress_is_lines_on_stderr_where_no_terminal_is_and_none_where_nobody_
     assert "faker.users: 50 records read" in printed.err
     faker(streams="users", progress=False).read()
     assert capsys.readouterr() == ("", "")
+
+
+def test_where_bars_show_how_far_a_reading_is_no_line_does(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Bars:
+        def told(self, progress: Progress) -> None:
+            seen.append(progress.records)
+
+        def ended(self, name: str) -> None:
+            raise AssertionError
+
+    seen: list[int] = []
+    connected, ticks = faker().connected, itertools.count(0.0, 10.0)
+    stream = connected.stream("users")
+    spool = spooled(desk, stream, [page({"id": 1})])
+    with watcher(connected, None, lambda: next(ticks)) as watching:
+        watching.began(stream, [SNAPSHOT], Slice())
+        with watched_by(Bars()):
+            watching.paged(stream, spool)
+        assert (seen, capsys.readouterr().err) == ([1], "")
+        watching.paged(stream, spool)
+        assert "faker.users: 1 " in capsys.readouterr().err
 
 
 def test_a_script_that_reads_prints_nothing_to_stdout(desk: Path) -> None:
