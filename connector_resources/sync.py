@@ -13,13 +13,14 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from connector_resources.days import days_between, is_complete, window, within_horizon
 from connector_resources.destinations.duckdb import DuckDB, Landed
-from connector_resources.destinations.duckdb_claims import Claim, Layout, claim
+from connector_resources.destinations.duckdb_claims import Claim, Layout, claim, held
 from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
 from connector_resources.landing import land, landings_of
 from connector_resources.resource import HttpSource, Source
@@ -171,8 +172,14 @@ class Sync:
         began, before = time.monotonic(), replace(self.source.statistics)
         stored = stored_as(stream, self.cache)
         schema = self.cache.schema_of(self.source.name)
-        claim(self.cache.store, schema, stored.name, self._claim(stream), replace=self.strategy == "replace")
-        landed = [self._landed(stream, stored, schema, keys) for keys in self._due(stream, stored, schema)]
+        ours, is_replaced = self._claim(stream), self.strategy == "replace"
+        is_others = claim(self.cache.store, schema, stored.name, ours, replace=is_replaced)
+        # Days beyond the horizon stay, but not beside another account's, nor beside those that hold them too.
+        replaces_all = is_replaced and (is_others or not _has_horizon(stream))
+        landed = [
+            self._landed(stream, stored, schema, keys, ours, replaces_all=replaces_all)
+            for keys in self._due(stream, stored, schema)
+        ]
         requests = self.source.statistics.since(before).requests
         return StreamRead(stream, tuple(landed), requests, time.monotonic() - began)
 
@@ -207,7 +214,9 @@ class Sync:
             return ()
         return blocks(days)
 
-    def _landed(self, stream: Stream, stored: Stream, schema: str, keys: Sequence[str]) -> Landed:
+    def _landed(
+        self, stream: Stream, stored: Stream, schema: str, keys: Sequence[str], ours: Claim, *, replaces_all: bool
+    ) -> Landed:
         store, is_append = self.cache.store, self.strategy == "append"
         asked = Slice(
             window=self._window(stream, stored, schema, keys),
@@ -217,18 +226,24 @@ class Sync:
         )
         self.watcher.began(stream, keys, asked)
         spool = self._extracted(stream, asked, keys, lambda runs: self._last_landed(schema, stored.name, keys, runs))
-        partitions, how = list(keys), dict[str, Any]()
+        how: dict[str, Any] = {"replace_all": replaces_all}
         if is_append:
             begun_at = datetime.fromtimestamp(spool.started_at, UTC)
             how["read"] = begun_at.isoformat(timespec="microseconds")
         elif self.strategy == "replace":
             how["may_shrink"] = True
-            if not _has_horizon(stream):
-                partitions += [key for key in store.landed_partitions(schema, stored.name) if key not in set(keys)]
         elif self.strategy == "merge" and not stream.is_partitioned:
             how["keep_missing"] = True
         landed = land(
-            store, schema, stored, spool, partitions=partitions, window=asked.window, run_id=self.run_id, **how
+            store,
+            schema,
+            stored,
+            spool,
+            partitions=keys,
+            window=asked.window,
+            run_id=self.run_id,
+            within=partial(held, store.path, schema, stored.name, ours, replaces_all),
+            **how,
         )
         if is_append:
             self._appended.setdefault(stored.name, []).append(how["read"])

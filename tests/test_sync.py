@@ -1,7 +1,7 @@
 """Reading without Dagster: what is due, in which order, what a failure takes along, and how each strategy lands."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from connector_resources.errors import (
 )
 from connector_resources.resource import Source
 from connector_resources.streams import Column, Cursor, Deletions, Page, Parent, Slice, Stream, Window
-from connector_resources.sync import Outcome, Strategy, Sync, blocks, stored_as, with_parents
+from connector_resources.sync import Outcome, Strategy, Sync, Unwatched, blocks, stored_as, with_parents
 
 THINGS = Stream(
     name="things",
@@ -431,6 +431,73 @@ def test_a_table_goes_on_being_written_as_it_was(
     assert isinstance(read(place, strategy=then).failed["things"], TableTaken)
     read(place, strategy="replace")
     assert place.rows("SELECT id, _partition FROM shelf.things") == [("1", "2026-03-01")]
+
+
+@pytest.mark.parametrize("stream", [THINGS, NAMES], ids=["days", "snapshot"])
+def test_a_table_stays_what_it_was_until_what_replaces_it_has_landed(
+    place: Place, shelf: Contents, stream: Stream
+) -> None:
+    shelf.records = {"things": [thing(1, 1)], "names": [{"id": "a", "name": "A"}]}
+    read(place, stream, strategy="append")
+    shelf.fails = {stream.name: 0}
+    assert read(place, stream, strategy="replace").failed
+    shelf.fails.clear()
+    assert isinstance(read(place, stream).failed[stream.name], TableTaken), "its rows would be there twice"
+    assert not read(place, stream, strategy="append").failed
+    read(place, stream, strategy="replace")
+    assert len(place.rows(f"SELECT id FROM shelf.{stream.name}")) == 1
+
+
+def test_what_is_appended_while_the_table_is_replaced_is_refused(place: Place, shelf: Contents) -> None:
+    shelf.records["names"] = [{"id": "a", "name": "A"}]
+    read(place, NAMES, strategy="append")
+    sync = Sync(Shelf(), place, "sandbox", START, "append")
+    sync.watcher = _Meanwhile(lambda: read(place, NAMES, strategy="replace"))
+    assert isinstance(sync.read((NAMES,)).failed["names"], TableTaken)
+    assert place.rows("SELECT id, _partition FROM shelf.names") == [("a", "all")]
+
+
+def test_what_is_landed_while_everything_is_replaced_is_replaced_too(place: Place, shelf: Contents) -> None:
+    shelf.records["things"] = [thing(1, 1), thing(2, 4)]
+    sync = Sync(Shelf(), place, "sandbox", date(2026, 3, 3), "replace", clock=lambda: NOON)
+    sync.watcher = _Meanwhile(lambda: read(place))
+    assert not sync.read((THINGS,)).failed
+    assert place.rows("SELECT id FROM shelf.things") == ["2"]
+
+
+class _Meanwhile(Unwatched):
+    """Something that happens once, when a reading is about to begin."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens: Callable[[], object] | None = happens
+
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
+        """Let it happen."""
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+
+
+@pytest.mark.parametrize("stream", [THINGS, NAMES], ids=["days", "snapshot"])
+def test_nothing_of_another_account_is_left_in_a_table_that_was_taken_over(
+    place: Place, shelf: Contents, stream: Stream
+) -> None:
+    shelf.records = {"things": [thing(1, 1)], "names": [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}]}
+    read(place, stream)
+    shelf.records["names"].pop(0)
+    read(place, stream, strategy="replace")
+    with place.store.attached(read_only=False) as connection:
+        connection.execute("UPDATE store._claims SET account = 'another'")
+    assert isinstance(read(place, stream).failed[stream.name], TableTaken)
+    shelf.fails = {stream.name: 0}
+    assert read(place, stream, strategy="replace").failed
+    shelf.fails.clear()
+    assert isinstance(read(place, stream).failed[stream.name], TableTaken), "the rows are the other's"
+    shelf.records = {"things": [thing(3, 2)], "names": [{"id": "c", "name": "C"}]}
+    assert not read(place, stream, strategy="replace").failed
+    assert len(place.rows(f"SELECT id FROM shelf.{stream.name}")) == 1
+    if stream is NAMES:
+        assert place.rows("SELECT * FROM shelf.names_deleted") == []
 
 
 def test_rows_of_an_asset_are_not_appended_to(place: Place, shelf: Contents) -> None:

@@ -335,6 +335,8 @@ class DuckDB:
         may_shrink: bool = False,
         read: str | None = None,
         keep_missing: bool = False,
+        replace_all: bool = False,
+        within: Callable[[duckdb.DuckDBPyConnection], None] = lambda connection: None,
     ) -> Landed:
         """Replace `partitions` of a stream's table by the rows of a spool, in one transaction.
 
@@ -342,9 +344,10 @@ class DuckDB:
         those of partitions that the spool was read for and that are not replaced now. With `may_shrink` a snapshot may
         lose any number of rows, and children all of theirs. With `read` nothing is replaced: the rows become a
         partition of that name, which a repetition replaces. With `keep_missing` rows stay whose records the spool
-        does not have. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot,
-        OutdatedReading, MalformedPage, InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or
-        DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
+        does not have. With `replace_all` every other partition that was ever landed goes. `within` is called in the
+        transaction before any row is touched, and may refuse it. Raises IncompleteRead, TooManyQuarantined,
+        ShrunkSnapshot, OutdatedReading, MalformedPage, InvalidSlice (a row of another partition), SchemaConflict,
+        DestinationBusy or DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
         """
         where = f"{source}.{stream.name} {named(partitions)}"
         if not spool.is_complete:
@@ -365,6 +368,7 @@ class DuckDB:
                 counted=spool.counted,
                 read=read,
                 keep_missing=keep_missing,
+                replace_all=replace_all,
             )
             try:
                 checked = self._checked(spool, stream, one_by_one=False)
@@ -385,7 +389,7 @@ class DuckDB:
                 undeclared = tuple(checked.undeclared.values())
                 if not may_shrink:
                     batch.require_rows(where, self.max_shrunk_share, spool.parents_gone)
-                facts = batch.commit(where, facts, undeclared)
+                facts = batch.commit(where, facts, undeclared, within)
         return Landed(
             batch.table,
             facts,

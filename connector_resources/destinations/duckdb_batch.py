@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from connector_resources.destinations.duckdb_tables import (
     described,
     facts_of,
     is_table,
+    landed_keys,
     listed,
     literal,
     make_state,
@@ -53,7 +54,8 @@ class Batch:
     """The rows of one extraction on their way from a spool to a table.
 
     With `read`, they become a partition of that name, beside all that others have brought. With `keep_missing`, rows
-    whose records the extraction does not have stay in the partitions that are replaced.
+    whose records the extraction does not have stay in the partitions that are replaced. With `replace_all` every
+    partition is replaced that was ever landed.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Batch:
         counted: int | None = None,
         read: str | None = None,
         keep_missing: bool = False,
+        replace_all: bool = False,
     ) -> None:
         if reserved := [column.name for column in stream.columns if column.name.casefold() in RESERVED]:
             raise SchemaConflict(f"{source}.{stream.name}: the column name {reserved[0]!r} is taken by our own.")
@@ -80,6 +83,7 @@ class Batch:
         self._partitions = partitions if read is None else (read,)
         self._read = read
         self._keeps_missing = keep_missing
+        self._replaces_all = replace_all
         self._has_versions = stream.is_partitioned or read is not None
         self._window = window
         self._run_id = run_id
@@ -176,7 +180,11 @@ class Batch:
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(query).fetchall()]
 
     def commit(
-        self, where: str, facts: Mapping[str, PartitionFacts], undeclared: Sequence[Undeclared]
+        self,
+        where: str,
+        facts: Mapping[str, PartitionFacts],
+        undeclared: Sequence[Undeclared],
+        within: Callable[[duckdb.DuckDBPyConnection], None] = lambda connection: None,
     ) -> Mapping[str, PartitionFacts]:
         """Write everything of the batch in one transaction, and return what each of the partitions holds then.
 
@@ -190,6 +198,11 @@ class Batch:
         told_of = self._told_of()
         with transaction(connection):
             make_state(connection)
+            within(connection)
+            if self._replaces_all:
+                others = landed_keys(connection, source, stream.name) - set(self._partitions)
+                self._partitions = (*self._partitions, *sorted(others))
+                facts = self.facts()
             self._require_newest(where)
             if self._keeps_missing and stored:
                 self._take_missing(stored)

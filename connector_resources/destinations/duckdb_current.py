@@ -94,7 +94,7 @@ class CurrentRows:
         A record among `quarantined`, which are as they came, is there, though not in the batch.
         """
         self._run(
-            f"CREATE OR REPLACE TEMP TABLE missing AS SELECT {self._key} FROM {self._table} "
+            f"CREATE OR REPLACE TEMP TABLE missing AS SELECT DISTINCT {self._key} FROM {self._table} "
             f"ANTI JOIN batch USING ({self._key})"
         )
         own = [name for name in self._stream.primary_key if self._stream.column(name).parent is None]

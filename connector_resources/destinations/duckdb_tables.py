@@ -324,6 +324,15 @@ def landed_keys(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -
     return {key for (key,) in rows.fetchall()}
 
 
+def is_there(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> bool:
+    """Return whether the database has such a table, in a transaction too, which a failed look-up may end."""
+    found = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' "
+        f"AND schema_name = {literal(schema)} AND table_name = {literal(name)}"
+    )
+    return found.fetchone() is not None
+
+
 def is_table(schema: str, name: str) -> str:
     """Return the condition for the rows of the state that are about one table."""
     return f"schema = {literal(schema)} AND name = {literal(name)}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connector_resources.destinations.duckdb_claims import Claim, claim, claims
+from connector_resources.destinations.duckdb_claims import Claim, claim, claims, held
 from connector_resources.errors import TableTaken
 from tests.destinations.things import destination
 
@@ -36,7 +36,10 @@ def test_a_table_of_another_account_or_layout_is_refused_until_it_is_replaced(
     with pytest.raises(TableTaken, match=said):
         claim(store, "aha", "features", other)
     assert claims(store) == {("aha", "features"): OURS}
-    claim(store, "aha", "features", other, replace=True)
+    assert claim(store, "aha", "features", other, replace=True)
+    assert claims(store) == {("aha", "features"): OURS}, "its rows are there yet"
+    with store.attached(read_only=False) as connection:
+        held(store.path, "aha", "features", other, True, connection)
     assert claims(store) == {("aha", "features"): other}
 
 
