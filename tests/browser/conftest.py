@@ -78,6 +78,8 @@ def ui(home: Path, days: list[str]) -> Iterator[str]:
         command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "orchestration.definitions"]
         with (home / "first_run").open("wb") as log:
             subprocess.run([*command, *everything], cwd=home, env=environment, stdout=log, stderr=log, check=True)
+        if os.environ.get("PICTURES"):  # a page shows the sandbox's settings; a reader's are the usual ones
+            environment = {name: value for name, value in environment.items() if not name.startswith("SANDBOX_")}
         with dagster_dev(home, environment) as address:
             waiting = Retrying(
                 stop=stop_after_delay(PATIENCE_SECONDS),
