@@ -4,13 +4,14 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DUCKDB_2 := $(VENV)/duckdb-2
+EXTRAS := $(VENV)/extras
 BROWSER := $(VENV)/.browser
 PORT ?= 3000
 PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test ui install format lint test-duckdb-2 soak browser pictures benchmark sandbox constraints replay clean-spools clean
+.PHONY: help run test ui install format lint test-duckdb-2 test-extras soak browser pictures benchmark sandbox constraints replay clean-spools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,13 @@ $(DUCKDB_2)/.installed: $(INSTALLED)
 	@scripts/install $(VENV) --target $(DUCKDB_2) 'duckdb>=2,<3'
 	@touch $@
 
+test-extras: $(EXTRAS)/.installed ## Run the tests of the extras `arrow` and `sql`, which are installed for them alone
+	PYTHONPATH="$(CURDIR)/$(EXTRAS)" $(PYTHON) -m pytest -m extras tests/api $(ARGS)
+
+$(EXTRAS)/.installed: $(INSTALLED)
+	@scripts/install $(VENV) --target $(EXTRAS) $$(grep -E '^(duckdb-engine|pyarrow)==' constraints.txt)
+	@touch $@
+
 replay: $(INSTALLED) ## Land again what was read before, without a request (ARGS="--list" shows what there is)
 	$(PYTHON) -m orchestration.replay $(ARGS)
 
@@ -73,7 +81,7 @@ sandbox: $(INSTALLED) ## Serve the vendors' stand-ins (ARGS="--help" lists the o
 	$(PYTHON) -m connector_resources.sandbox $(ARGS)
 
 constraints: ## Pin what pyproject.toml asks for, as far as it is not pinned (ARGS=--upgrade: all anew; needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra browser --no-annotate $(ARGS) \
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra browser --extra arrow --extra sql --no-annotate $(ARGS) \
 		--custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 
 clean: ## Remove .venv and what tools leave behind; data/ and Dagster's history stay

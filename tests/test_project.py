@@ -139,9 +139,10 @@ def requirements() -> list[Requirement]:
     return [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])]
 
 
-def requirements_of_the_browser() -> list[Requirement]:
-    """Return what the tests in a browser ask for, which is not installed where nobody runs them."""
-    return [Requirement(text) for text in PROJECT["optional-dependencies"]["browser"]]
+def requirements_of_steps() -> list[Requirement]:
+    """Return what the tests in a browser and those of extras ask for, which is not installed where nobody runs them."""
+    extras = PROJECT["optional-dependencies"]
+    return [Requirement(text) for extra in ("browser", "arrow", "sql") for text in extras[extra]]
 
 
 def pins() -> list[Requirement]:
@@ -176,7 +177,7 @@ def test_the_constraints_pin_everything_that_is_installed_for_this_project() -> 
 
 
 def test_every_pin_is_within_the_bounds_that_the_project_declares() -> None:
-    every = (*requirements(), *requirements_of_the_browser())
+    every = (*requirements(), *requirements_of_steps())
     bounds = {canonicalize_name(requirement.name): requirement.specifier for requirement in every}
     assert bounds.keys() <= {canonicalize_name(pin.name) for pin in pins()}
     outside = [
@@ -188,26 +189,34 @@ def test_every_pin_is_within_the_bounds_that_the_project_declares() -> None:
     assert outside == []
 
 
-def test_pyarrow_is_not_installed_with_the_project() -> None:
-    wanted, seen = [Requirement(text) for text in PROJECT["dependencies"]], set[str]()
+def test_pyarrow_is_installed_neither_with_the_project_nor_for_its_tests() -> None:
+    """Where it is installed, pandas loads it in every process."""
+    wanted, seen = requirements(), set[str]()
     while wanted:
         name = canonicalize_name(wanted.pop().name)
         if name not in seen:
             seen.add(name)
             needed = map(Requirement, importlib.metadata.requires(name) or ())
             wanted.extend(each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""}))
-    assert "dagster" in seen
+    assert {"dagster", "pytest"} <= seen
     assert {"pyarrow", "duckdb-engine"} & seen == set()
+
+
+def test_the_tests_of_extras_run_with_the_pinned_packages_of_these_extras() -> None:
+    (listed,) = re.findall(r"grep -E '\^\((.*)\)==' constraints\.txt", (ROOT / "Makefile").read_text())
+    extras = PROJECT["optional-dependencies"]
+    assert sorted(listed.split("|")) == sorted(Requirement(text).name for text in (*extras["arrow"], *extras["sql"]))
+    assert set(listed.split("|")) <= {pin.name for pin in pins()}
 
 
 def test_contributing_gives_a_reason_for_every_dependency() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    every = (*requirements(), *requirements_of_the_browser())
+    every = (*requirements(), *requirements_of_steps())
     assert [requirement.name for requirement in every if f"`{requirement.name}`" not in text] == []
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
-    every = (*requirements(), *requirements_of_the_browser())
+    every = (*requirements(), *requirements_of_steps())
     declared = {canonicalize_name(requirement.name) for requirement in every}
     for_runs = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
     distributions = importlib.metadata.packages_distributions()

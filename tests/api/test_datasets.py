@@ -1,6 +1,10 @@
-"""Datasets: every way out shows the same rows with the same values, and filters hold for all of them."""
+"""Datasets: every way out shows the same rows with the same values, and filters hold for all of them.
+
+Arrow and SQLAlchemy, which need extras, have tests of their own: `test_arrow.py`, `test_sql_engine.py`.
+"""
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -91,7 +95,6 @@ def test_decimals_keep_every_place_they_have(cache: DuckDBCache) -> None:
     land(cache, b'{"id": 1, "price": %s}' % text.encode())
     assert cache["users"].to_pandas()["price"].tolist() == [Decimal(text)]
     assert next(iter(cache["users"]))["price"] == Decimal(text)
-    assert cache["users"].to_arrow().to_table()["price"].to_pylist() == [Decimal(text)]
 
 
 def test_a_decimal_with_more_places_than_a_column_holds_is_not_cut(cache: DuckDBCache) -> None:
@@ -123,25 +126,6 @@ def test_a_frame_without_rows_has_the_types_of_one_that_has_some(cache: DuckDBCa
     assert empty.dtypes.to_dict() == full.dtypes.to_dict()
 
 
-def test_arrow_has_the_rows_with_their_types_as_often_as_they_are_scanned(cache: DuckDBCache) -> None:
-    land(cache, *(user(number) for number in range(1, 6)))
-    dataset = cache["users"].to_arrow(max_chunk_size=2)
-    assert dataset.count_rows() == 5
-    assert [batch.num_rows for batch in dataset.to_batches()] == [2, 2, 1]
-    assert sorted(dataset.to_table()["id"].to_pylist()) == [1, 2, 3, 4, 5]
-    assert str(dataset.schema.field("created_at").type) == "timestamp[us, tz=UTC]"
-    assert str(dataset.schema.field("price").type) == "decimal128(38, 9)"
-    assert dataset.to_table()["plan"].to_pylist()[0] == '{"name":"basic","seats":[1,2]}'
-
-
-def test_what_arrow_has_stays_as_it_was_and_leaves_nothing_on_disk(cache: DuckDBCache) -> None:
-    land(cache, user(1))
-    batches = cache["users"].to_arrow().to_batches()
-    land(cache, user(2))
-    assert [batch["id"].to_pylist() for batch in batches] == [[1]]
-    assert list(cache.store.temporary_folder.glob("spill-*")) == []
-
-
 # Which rows
 
 
@@ -152,7 +136,6 @@ def test_of_a_record_that_was_read_on_two_days_the_newest_version_is_shown(cache
     dataset = cache["tickets"]
     assert [record["title"] for record in dataset] == ["new"]
     assert dataset.to_pandas()["title"].tolist() == ["new"]
-    assert dataset.to_arrow().to_table()["title"].to_pylist() == ["new"]
     assert len(dataset) == 1
 
 
@@ -161,7 +144,6 @@ def test_where_reads_only_add_to_the_table_all_versions_are_shown(cache: DuckDBC
     land(cache, user(1), user(2), read="second")
     assert ids(cache["users"]) == [1, 1, 2]
     assert len(cache["users"].to_pandas()) == len(cache["users"]) == 3
-    assert cache["users"].to_arrow().count_rows() == 3
 
 
 def test_a_record_that_is_known_to_be_deleted_is_not_shown(cache: DuckDBCache) -> None:
@@ -202,7 +184,7 @@ def test_a_stream_and_a_column_may_be_called_order_or_group_or_anything(cache: D
     dataset = cache["order"].with_filter(order=1, **{"Group By": "x", 'a "quoted" name': NOON})
     assert list(dataset) == [{**record, 'a "quoted" name': NOON}]
     assert dataset.to_pandas().iloc[0].to_dict() == {**record, 'a "quoted" name': pd.Timestamp(NOON)}
-    assert dataset.to_arrow().count_rows() == len(dataset) == 1
+    assert len(dataset) == 1
     assert cache.run_sql_query('SELECT "order" FROM "order"') == [{"order": 1}]
 
 
@@ -213,7 +195,6 @@ def ways_out(dataset: SQLDataset) -> dict[str, list[Any]]:
     return {
         "records": ids(dataset),
         "pandas": sorted(dataset.to_pandas()["id"].tolist()),
-        "arrow": sorted(dataset.to_arrow().to_table()["id"].to_pylist()),
         "length": list(range(1, len(dataset) + 1)),
     }
 
@@ -223,7 +204,6 @@ def test_a_filter_holds_for_every_way_out(cache: DuckDBCache) -> None:
     assert ways_out(cache["users"].with_filter("id <= 3 OR id = 99")) == {
         "records": [1, 2, 3],
         "pandas": [1, 2, 3],
-        "arrow": [1, 2, 3],
         "length": [1, 2, 3],
     }
 
@@ -287,7 +267,7 @@ def test_a_filter_may_be_an_expression_of_sqlalchemy(cache: DuckDBCache) -> None
 def test_a_filter_that_is_wrong_is_refused_where_it_is_used(cache: DuckDBCache, wrong: str, said_so: str) -> None:
     land(cache, user(1))
     dataset = cache["users"].with_filter(wrong)
-    for use in (list, len, SQLDataset.to_pandas, SQLDataset.to_arrow):
+    for use in (list, len, SQLDataset.to_pandas):
         with pytest.raises(PyAirbyteInputError, match=said_so):
             use(dataset)
 
@@ -325,11 +305,11 @@ print("written")
 
 def test_another_process_writes_while_a_stream_is_walked_through(cache: DuckDBCache, tmp_path: Path) -> None:
     land(cache, user(1), user(2))
-    frame, arrow, records = cache["users"].to_pandas(), cache["users"].to_arrow(), iter(cache["users"])
+    frame, records = cache["users"].to_pandas(), iter(cache["users"])
     next(records)
     assert said(child(WRITER, tmp_path)) == "written"
     assert len(list(records)) == 1
-    assert (len(frame), arrow.count_rows(), ids(cache["users"])) == (2, 2, [5])
+    assert (len(frame), ids(cache["users"])) == (2, [5])
 
 
 def test_a_stream_that_was_never_read_says_so(cache: DuckDBCache) -> None:
@@ -343,29 +323,14 @@ def test_a_stream_that_was_never_read_says_so(cache: DuckDBCache) -> None:
         dataset.to_pandas()
 
 
-STREAMED = """
-import resource, sys
-from pathlib import Path
-from tests.api.things import cache_in
-
-cache = cache_in(Path(sys.argv[1]))
-
-def most_memory(table):
-    assert sum(batch.num_rows for batch in cache.dataset("crm", table).to_arrow(max_chunk_size=10_000).to_batches())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-few, many = most_memory("few"), most_memory("many")
-print((many - few) // 1024)
-"""
-
-
-def test_arrow_streams_ten_times_the_rows_in_the_same_memory(cache: DuckDBCache, tmp_path: Path) -> None:
-    wide = ", ".join(f"'a text of some length, number {number}, ' || n AS column_{number}" for number in range(10))
-    cache.execute_sql("CREATE SCHEMA crm")
-    for table, rows in (("few", 50_000), ("many", 500_000)):
-        cache.execute_sql(f"CREATE TABLE crm.{table} AS SELECT n, {wide} FROM range({rows}) AS rows(n)")
-    growth_mb = int(said(child(STREAMED, tmp_path)))
-    assert growth_mb < 60  # with the read-ahead that Arrow has by itself it grows by 200
+def test_what_needs_an_extra_says_so(cache: DuckDBCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(cache, user(1))
+    monkeypatch.setitem(sys.modules, "duckdb_engine", None)
+    with pytest.raises(PyAirbyteInputError, match=r"duckdb-engine, which is not installed. .*headrace\[sql\]"):
+        cache.get_sql_engine()
+    monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
+    with pytest.raises(PyAirbyteInputError, match=r"pyarrow, which is not installed. .*headrace\[arrow\]"):
+        cache["users"].to_arrow()
 
 
 # Streams that are in no cache
@@ -412,7 +377,6 @@ def test_what_a_lazy_dataset_has_read_is_kept_in_memory() -> None:
     assert (len(kept), list(kept)[1]) == (2, {"id": 2, "name": "b"})
     assert kept.column_names == ["id", "name"]
     assert kept.to_pandas()["id"].tolist() == [1, 2]
-    assert kept.to_arrow().count_rows() == 2
 
 
 def test_a_dataset_without_records_has_the_columns_of_its_declaration() -> None:

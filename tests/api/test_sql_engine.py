@@ -1,6 +1,5 @@
-"""SQLAlchemy on a cache: queries and changes, and a file that nobody is kept out of."""
+"""SQLAlchemy on a cache: queries and changes, and a file that nobody is kept out of; for `make test-extras`."""
 
-import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from connector_resources.caches import DuckDBCache
-from connector_resources.exceptions import PyAirbyteInputError
 from connector_resources.results import ReadResult
 from tests.api.things import cache_in, land, user
 from tests.landing import child, daily, said, window
+
+pytestmark = pytest.mark.extras
 
 NOON = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
@@ -103,12 +103,3 @@ def test_a_connection_that_is_kept_keeps_no_other_process_out(cache: DuckDBCache
     assert result.fetchone() is None
     assert connection.execute(sa.text("SELECT id FROM users")).scalars().all() == [5]
     connection.close()
-
-
-def test_the_engine_needs_its_extra_and_says_so(cache: DuckDBCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "duckdb_engine", None)
-    with pytest.raises(PyAirbyteInputError, match=r"duckdb-engine, which is not installed. .*headrace\[sql\]"):
-        cache.get_sql_engine()
-    monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
-    with pytest.raises(PyAirbyteInputError, match=r"pyarrow, which is not installed. .*headrace\[arrow\]"):
-        cache["users"].to_arrow()

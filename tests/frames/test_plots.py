@@ -2,7 +2,7 @@
 
 import base64
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,6 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 SVG = "{http://www.w3.org/2000/svg}"
 
 each_plot = pytest.mark.parametrize("name", PLOTS)
-
-
-@pytest.fixture(autouse=True)
-def _texts_of_any_kind() -> Iterator[None]:
-    """Keep texts as Python does: with pyarrow installed, pandas refuses a frame with half a surrogate pair in it."""
-    with pd.option_context("mode.string_storage", "python"):
-        yield
 
 
 def made(columns: Columns, *rows: Mapping[str, Any]) -> pd.DataFrame:
