@@ -18,14 +18,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from connector_resources.days import days_between, is_complete, window, within_horizon
+from connector_resources.days import SETTLED, days_between, is_complete, window, within_horizon
 from connector_resources.destinations.duckdb import DuckDB, Landed
 from connector_resources.destinations.duckdb_claims import Claim, Layout, claim, held
+from connector_resources.destinations.duckdb_current import CLOCKS_APART
 from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
 from connector_resources.landing import land, landings_of
 from connector_resources.resource import HttpSource, Source
 from connector_resources.spool import Spool, prune
-from connector_resources.streams import SNAPSHOT, Slice, Stream, Window
+from connector_resources.streams import SNAPSHOT, ParentRow, Slice, Stream, Window
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class Sync:
     sleep: Callable[[float], None] = time.sleep
     run_id: str = field(default_factory=lambda: f"{RUN_PREFIX}{uuid.uuid4()}")
     _appended: dict[str, list[str]] = field(default_factory=dict)
+    _now: datetime | None = None
 
     def read(self, streams: Sequence[Stream]) -> Outcome:
         """Read streams and the parents they need. Raises nothing of ours: what failed is in the outcome.
@@ -150,6 +152,7 @@ class Sync:
         Where the database, or a credential, is what fails, the streams that are left are not tried.
         """
         ordered = with_parents(streams)
+        self._now = self.clock()  # one for all: after midnight a substream would want a day that its parent has not
         self.watcher.planned(ordered)
         read: dict[str, StreamRead] = {}
         failed: dict[str, ConnectorError] = {}
@@ -196,17 +199,17 @@ class Sync:
         """Return the partitions to read, those that follow one another together."""
         if not stream.is_partitioned:
             return ((SNAPSHOT,),)
-        now = self.clock()
+        now = self._now or self.clock()
         days = days_between(self.start, now.date())
         if not days:
             raise InvalidSlice(f"{stream.name}: the first day to read, {self.start}, has not begun (UTC).")
-        readings = self.cache.store.readings(schema, stored.name)
+        readings = self._readings(schema, stored.name)
         if self.strategy == "append" and (last := _last(readings)) is not None:
-            days = days_between(last.date(), now.date())
+            days = days_between((last - SETTLED).date(), now.date())
         elif self.strategy in ("auto", "merge") and not self.is_full:
             above: Mapping[str, datetime | None] = {}
             if stored.parent is not None and stored.parent.stream.is_partitioned:
-                above = self.cache.store.readings(schema, stored.parent.stream.name)
+                above = self._readings(schema, stored.parent.stream.name)
             days = tuple(day for day in days if _is_due(day, readings.get(day), above.get(day)))
         try:
             days = tuple(within_horizon(stream, days, now)) if days else ()
@@ -218,12 +221,7 @@ class Sync:
         self, stream: Stream, stored: Stream, schema: str, keys: Sequence[str], ours: Claim, *, replaces_all: bool
     ) -> Landed:
         store, is_append = self.cache.store, self.strategy == "append"
-        asked = Slice(
-            window=self._window(stream, stored, schema, keys),
-            parents=None
-            if stored.parent is None
-            else store.parent_rows(schema, stored, self._parent_partitions(stored.parent.stream, keys)),
-        )
+        asked = Slice(self._window(stream, stored, schema, keys), self._parents(stored, schema, keys))
         self.watcher.began(stream, keys, asked)
         spool = self._extracted(stream, asked, keys, lambda runs: self._last_landed(schema, stored.name, keys, runs))
         how: dict[str, Any] = {"replace_all": replaces_all}
@@ -275,14 +273,34 @@ class Sync:
         if not stream.selects_a_window:
             return None
         whole = window(keys)
-        last = _last(self.cache.store.readings(schema, stored.name)) if self.strategy == "append" else None
-        return whole if last is None else Window(max(last, whole.start), whole.end)
+        last = _last(self._readings(schema, stored.name)) if self.strategy == "append" else None
+        # An API may be slow to list a record, or its clock be late. What is met again is left out when it lands.
+        return whole if last is None else Window(max(last - SETTLED, whole.start), whole.end)
 
-    def _parent_partitions(self, parent: Stream, keys: Sequence[str]) -> Sequence[str] | None:
-        """Return the partitions of a parent that substreams are read under, None for all of a snapshot."""
-        if not parent.is_partitioned:
+    def _parents(self, stored: Stream, schema: str, keys: Sequence[str]) -> tuple[ParentRow, ...] | None:
+        """Return the parents to read a substream under, None for a stream that has none."""
+        if stored.parent is None:
             return None
-        return self._appended.get(parent.name, []) if self.strategy == "append" else keys
+        parent, partitions = stored.parent.stream, None if not stored.parent.stream.is_partitioned else keys
+        if partitions is not None and self.strategy == "append":
+            partitions = self._not_read_under(stored, parent, schema)
+        return () if partitions == [] else self.cache.store.parent_rows(schema, stored, partitions)
+
+    def _not_read_under(self, stored: Stream, parent: Stream, schema: str) -> list[str]:
+        """Return what was appended of a parent since its substream was read last: now, or by a read that failed."""
+        store, last = self.cache.store, _last(self._readings(schema, stored.name))
+        landings = landings_of(store, schema, parent.name, store.landed_partitions(schema, parent.name))
+        return sorted(
+            key
+            for key, landing in landings.items()
+            if last is None or landing.landed_at >= last or key in self._appended.get(parent.name, ())
+        )
+
+    def _readings(self, schema: str, name: str) -> Mapping[str, datetime | None]:
+        """Return when the reading was begun that each partition holds; None where a wrong clock has told it."""
+        believed_until = datetime.fromtimestamp(self.cache.store.wall(), UTC) + CLOCKS_APART
+        readings = self.cache.store.readings(schema, name)
+        return {key: None if at is not None and at > believed_until else at for key, at in readings.items()}
 
     def _last_landed(self, schema: str, name: str, keys: Sequence[str], runs: Collection[str]) -> float:
         """Return when any of the partitions was last landed by another run than these."""

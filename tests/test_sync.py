@@ -224,6 +224,31 @@ def test_nothing_is_asked_for_where_every_day_is_complete(place: Place, shelf: C
     assert (outcome.read["things"].landed, shelf.asked) == ((), [])
 
 
+def test_a_day_that_was_read_under_a_clock_of_the_future_is_read_again(place: Place, shelf: Contents) -> None:
+    read(place)
+    as_if_read(place, datetime.now(UTC) + timedelta(days=3))
+    days_asked(shelf)
+    read(place)
+    assert days_asked(shelf) == [(1, 5)]
+
+
+def test_a_read_is_appended_after_one_under_a_clock_of_the_future(place: Place, shelf: Contents) -> None:
+    read(place, strategy="append")
+    as_if_read(place, datetime.now(UTC) + timedelta(days=3))
+    shelf.records["things"] = [thing(1, 5)]
+    assert read(place, strategy="append").read["things"].records == 1
+
+
+def test_midnight_between_a_stream_and_its_substream_asks_for_no_day_that_the_first_has_not(
+    place: Place, shelf: Contents
+) -> None:
+    shelf.records["things"] = [thing(1, 1)]
+    instants = iter([NOON, NOON])
+    sync = Sync(Shelf(), place, "sandbox", START, clock=lambda: next(instants, NOON + timedelta(days=1)))
+    assert not sync.read((PARTS,)).failed
+    assert place.rows("SELECT thing_id FROM shelf.parts") == ["1"]
+
+
 def test_a_first_day_that_has_not_begun_is_refused(place: Place, shelf: Contents) -> None:
     outcome = read(place, start=date(2026, 3, 6))
     assert "has not begun" in str(outcome.failed["things"])
@@ -412,6 +437,40 @@ def test_to_append_asks_for_what_is_new_and_keeps_every_version(place: Place, sh
     assert outcome.read["things"].records == 1
     assert place.rows("SELECT id FROM shelf.things ORDER BY id") == ["1", "2"]
     assert place.rows("SELECT thing_id FROM shelf.parts ORDER BY ALL") == ["1", "2"]
+
+
+@pytest.mark.parametrize("first", [(THINGS,), (THINGS, PARTS)], ids=["parents alone", "parts failed"])
+def test_parts_are_appended_of_all_that_was_appended_before_them(
+    place: Place, shelf: Contents, first: tuple[Stream, ...]
+) -> None:
+    shelf.records["things"], shelf.fails = [thing(1, 1)], {"parts": 0}
+    read(place, *first, strategy="append")
+    shelf.fails.clear()
+    assert read(place, PARTS, strategy="append").read["parts"].records == 1
+    assert place.rows("SELECT thing_id FROM shelf.parts") == ["1"]
+    again = read(place, PARTS, strategy="append", now=datetime.now(UTC)).read
+    assert (len(again["parts"].landed), again["parts"].records) == (1, 0)
+
+
+def test_what_two_read_at_once_is_appended_once(place: Place, shelf: Contents) -> None:
+    shelf.records["things"] = [thing(1, 1), {**thing(2, 2), "new": True}]
+    sync = Sync(Shelf(), place, "sandbox", START, "append", clock=lambda: NOON)
+    sync.watcher = _Meanwhile(lambda: read(place, strategy="append"))
+    assert sync.read((THINGS,)).read["things"].records == 0
+    assert place.rows("SELECT id FROM shelf.things ORDER BY id") == ["1", "2"]
+
+
+def test_what_an_api_lists_an_hour_late_is_appended_and_what_is_there_is_not_again(
+    place: Place, shelf: Contents
+) -> None:
+    began = datetime.now(UTC)
+    known, late = ({**thing(n, 1, n=1), "at": (began - timedelta(minutes=30)).isoformat()} for n in (1, 2))
+    shelf.records["things"] = [known]
+    start = began.date() - timedelta(days=1)
+    read(place, strategy="append", start=start, now=began)
+    shelf.records["things"] = [known, late, {**known, "n": 2}]
+    read(place, strategy="append", start=start, now=began + timedelta(seconds=1))
+    assert place.rows("SELECT id, n FROM shelf.things ORDER BY ALL") == [("1", 1), ("1", 2), ("2", 1)]
 
 
 def test_a_snapshot_is_appended_whole_every_time(place: Place, shelf: Contents) -> None:

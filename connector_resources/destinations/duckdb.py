@@ -343,11 +343,12 @@ class DuckDB:
         A row's partition is the UTC day of its cursor, its parent's, or `all`. Rows outside `window` are left out, and
         those of partitions that the spool was read for and that are not replaced now. With `may_shrink` a snapshot may
         lose any number of rows, and children all of theirs. With `read` nothing is replaced: the rows become a
-        partition of that name, which a repetition replaces. With `keep_missing` rows stay whose records the spool
-        does not have. With `replace_all` every other partition that was ever landed goes. `within` is called in the
-        transaction before any row is touched, and may refuse it. Raises IncompleteRead, TooManyQuarantined,
-        ShrunkSnapshot, OutdatedReading, MalformedPage, InvalidSlice (a row of another partition), SchemaConflict,
-        DestinationBusy or DestinationUnwritable; the table is then as it was, and the spool is kept for the next run.
+        partition of that name, which a repetition replaces; of a window, without those that another has brought as
+        they are. With `keep_missing` rows stay whose records the spool does not have. With `replace_all` every other
+        partition that was ever landed goes. `within` is called in the transaction before any row is touched, and may
+        refuse it. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot, OutdatedReading, MalformedPage,
+        InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or DestinationUnwritable; the table
+        is then as it was, and the spool is kept for the next run.
         """
         where = f"{source}.{stream.name} {named(partitions)}"
         if not spool.is_complete:

@@ -207,6 +207,9 @@ class Batch:
             if self._keeps_missing and stored:
                 self._take_missing(stored)
                 facts = self.facts()
+            if self._read is not None and self._window is not None and stored:
+                self._leave_out_known(stored)
+                facts = self.facts()
             self._replace(where, stored, facts, current)
             if has_quarantine or self._quarantined:
                 self._replace_quarantine()
@@ -328,6 +331,22 @@ class Batch:
             f"AS old WHERE _partition IN ({listed(self._partitions)}) "
             f"AND NOT EXISTS (SELECT 1 FROM batch WHERE {same} AND old._partition = batch._partition)"
         )
+
+    def _leave_out_known(self, stored: Mapping[str, str]) -> None:
+        """Leave out of the batch what other reads have brought, as it is: the same window may be read twice."""
+        names = [name for name in described(self._connection, "batch") if name not in ("_partition", "_page")]
+        known = " AND ".join(
+            f"batch.{quoted(name)}::VARCHAR IS NOT DISTINCT FROM "
+            + (f"old.{quoted(name)}::VARCHAR" if name.casefold() in stored else "NULL")
+            for name in names
+        )
+        same = " AND ".join(f"old.{quoted(name)} = batch.{quoted(name)}" for name in self._stream.primary_key)
+        before = count_rows(self._connection, "batch")
+        self._connection.execute(
+            f"DELETE FROM batch USING store.{quoted(self._source)}.{quoted(self._stream.name)} AS old "
+            f"WHERE {same} AND old._partition <> {literal(str(self._read))} AND {known}"
+        )
+        self.left_out += before - count_rows(self._connection, "batch")
 
     def _note_fields(self, undeclared: Sequence[Undeclared]) -> None:
         """Note when a field nobody declared was seen first, and find out for those that were seen before."""
