@@ -139,7 +139,7 @@ class Source:
         primary_key_overrides: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
         kind = _kind(name)
-        self._kind = kind if account is None else kind.named(_checked_account(account))
+        self._kind = kind if account is None else kind.named(_checked_account(kind, account))
         self._asked_mode = mode
         self._start_date = start_date
         self._progress = progress
@@ -560,6 +560,8 @@ class Source:
         selected = self._wanted(streams)
         cache = get_default_cache() if cache is None else cache
         cache.bind(self.mode)
+        if cache.is_of_assets:
+            self._require_place_with_assets(strategy)
         with watcher(self.connected, self._progress) as watching:
             outcome = Sync(
                 self.connected,
@@ -581,6 +583,22 @@ class Source:
         if outcome.failed:
             raise _failed(self.name, outcome.failed, result)
         return result
+
+    def _require_place_with_assets(self, strategy: str) -> None:
+        """Raise PyAirbyteInputError for rows that would be in the tables of the assets beside theirs."""
+        from connector_resources.connecting import account_of_assets
+
+        if strategy == "append":
+            raise PyAirbyteInputError(
+                "The assets replace days and snapshots in this database; what is appended would be there twice.",
+                guidance="Give it a cache of its own, such as new_local_cache().",
+            )
+        theirs = account_of_assets(self._kind) if self.mode == "live" and self._config is not None else None
+        if theirs not in (None, self.connected.account):
+            raise PyAirbyteInputError(
+                f"The assets read another account into the schema {self.account} than the config has.",
+                guidance="Name this one with account=…, or give it a cache of its own, such as new_local_cache().",
+            )
 
     def _wanted(self, streams: str | Sequence[str] | None) -> list[Stream]:
         before = self._selected
@@ -630,13 +648,25 @@ def _strategy(given: "str | WriteStrategy") -> Literal["auto", "append", "replac
         ) from None
 
 
-def _checked_account(name: str) -> str:
+_TAKEN = ("frames", "documents", "main", "temp", "system", "memory", "pg_catalog", "information_schema", "store")
+"""Schemas of the project's own, and of DuckDB's."""
+
+
+def _checked_account(kind: "type[resource.Source]", name: str) -> str:
     import re
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise PyAirbyteInputError(
             "account is no name for one.",
             guidance="Small letters, digits and single underscores, a letter first, such as aha_emea.",
+            input_value=name,
+        )
+    from connector_resources.sources import discover
+
+    if name in _TAKEN or name in {other.name for other in discover()} - {kind.name}:
+        raise PyAirbyteInputError(
+            "account is a name that means something else already.",
+            guidance=f"Take another, such as {kind.name}_{name}.",
             input_value=name,
         )
     return name

@@ -72,6 +72,11 @@ class CacheBase(ABC):
         """
 
     @property
+    def is_of_assets(self) -> bool:
+        """Whether it is the database that the assets write into."""
+        return False
+
+    @property
     def cache_dir(self) -> Path:
         """The folder the database is in."""
         return self.store.path.parent
@@ -321,8 +326,12 @@ class DuckDBCache(CacheBase):
                 guidance="Give the path of a DuckDB file, which is made where there is none.",
                 input_value=str(db_path),
             )
-        self.schema_name = schema_name
-        self.table_prefix = table_prefix
+        for what, name in (("schema_name", schema_name or ""), ("table_prefix", table_prefix)):
+            if (what == "schema_name" and name.lower() in _OF_DUCKDB) or "\0" in name:
+                raise PyAirbyteInputError(f"{what} cannot be that.", guidance="Take another.", input_value=name)
+        # DuckDB takes names that differ in case for one, and whose a table is goes by its name.
+        self.schema_name = schema_name.lower() if schema_name else None
+        self.table_prefix = table_prefix.lower()
         self.cleanup = cleanup
         self._path = Path(db_path).expanduser().absolute()
         self._folder = self._path.parent if cache_dir is None else Path(cache_dir).expanduser().absolute()
@@ -346,9 +355,17 @@ class DuckDBCache(CacheBase):
     def bind(self, mode: Mode) -> None:
         """Bind the cache to the sandbox or to live accounts. Raises PyAirbyteInputError where it is the other's."""
         held = {claim.mode for claim in claims(self.store).values()}
-        held |= {other for other in _MODES if self._path == _of_assets(other)}
+        held |= {other for other in _MODES if self._path.resolve().name == f"{other}.duckdb" or self._is_of(other)}
         _require_mode(self._path, mode, held | ({self._mode} if self._mode else set()))
         self._mode = mode
+
+    @property
+    def is_of_assets(self) -> bool:
+        """Whether it is the database that the assets write into."""
+        return any(map(self._is_of, _MODES))
+
+    def _is_of(self, mode: Mode) -> bool:
+        return self.db_path.resolve() == _of_assets(mode).resolve()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.store.path)!r})"
@@ -425,6 +442,9 @@ def new_local_cache(
 
 
 _MODES: tuple[Mode, ...] = ("sandbox", "live")
+
+_OF_DUCKDB = ("temp", "system", "memory", "pg_catalog", "information_schema", "store")
+"""Databases and schemas that are always there, and the name of ours in a commit."""
 
 
 def _of_assets(mode: Mode) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 from connector_resources import environment
 from connector_resources.configs import fields_of
 from connector_resources.environment import Mode
+from connector_resources.errors import ConfigurationError
 from connector_resources.exceptions import PyAirbyteInputError
 from connector_resources.resource import HttpSource, Source
 from connector_resources.sandbox.accounts import credentials, lasting_credentials, place
@@ -72,6 +73,17 @@ def connected(kind: type[Source], config: Mapping[str, Any] | None, mode: Mode) 
     return kind(**fields)
 
 
+def account_of_assets(kind: type[Source]) -> str | None:
+    """Return the account that the assets read live, by the environment; None where it has no credentials."""
+    known = environment.environment()
+    if not issubclass(kind, HttpSource) or not any(known.get(variable) for variable in kind.secrets()):
+        return None
+    try:
+        return connected(kind, None, "live").account
+    except ConfigurationError:  # half of what is needed: the assets read nothing
+        return None
+
+
 def first_day(mode: Mode, asked: date | str | None) -> date:
     """Return the first day (UTC) to read: the one asked for, else PARTITIONS_START, else the first that can be.
 
@@ -79,7 +91,7 @@ def first_day(mode: Mode, asked: date | str | None) -> date:
     """
     if isinstance(asked, str):
         try:
-            asked = datetime.fromisoformat(asked).date()
+            asked = datetime.fromisoformat(asked)
         except ValueError:
             raise PyAirbyteInputError(
                 "start_date is no day.", guidance="Write it as YYYY-MM-DD.", input_value=asked

@@ -188,7 +188,7 @@ class Sync:
 
     def _claim(self, stream: Stream) -> Claim:
         account = self.source.account if isinstance(self.source, HttpSource) and self.mode == "live" else self.mode
-        return Claim(self.mode, self.source.connector, stream.name, account, self._layout(stream))
+        return Claim(self.mode, self.source.connector, stream.name, account, self._layout(stream), self.source.name)
 
     def _layout(self, stream: Stream) -> Layout:
         if self.strategy == "append":

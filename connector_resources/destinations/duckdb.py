@@ -145,6 +145,10 @@ class DuckDB:
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     wall: Callable[[], float] = field(default=time.time, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.path.is_symlink():  # by two names a database would have two locks, and two logs of what was committed
+            object.__setattr__(self, "path", self.path.resolve())
+
     # -- connections -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager

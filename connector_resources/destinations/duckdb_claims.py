@@ -5,7 +5,7 @@ lets anybody read anything into any file, and what must not mix there is held by
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,8 @@ class Claim:
     stream: str
     account: str
     layout: Layout
+    schema: str = field(default="", compare=False)
+    """The schema that the account's tables have by themselves, which is where its assets land."""
 
     @property
     def whose(self) -> tuple[str, str, str, str]:
@@ -135,7 +137,10 @@ def _write(connection: duckdb.DuckDBPyConnection, schema: str, name: str, wanted
 
 
 def _unclaimed(connection: duckdb.DuckDBPyConnection, schema: str, name: str, wanted: Claim) -> Claim | None:
-    """Return what a table that nobody has claimed, one of the assets, holds; its rows are taken for the account's."""
+    """Return what a table that nobody has claimed, one of the assets, holds.
+
+    Its rows are taken for the account's whose name the schema has; in any other schema they are another's.
+    """
     partitions = landed_keys(connection, schema, name)
     if not partitions:
         return None
@@ -143,6 +148,8 @@ def _unclaimed(connection: duckdb.DuckDBPyConnection, schema: str, name: str, wa
         layout: Layout = "snapshot"
     else:
         layout = "days" if all(len(key) == len("2026-01-31") for key in partitions - {SNAPSHOT}) else "reads"
+    if schema != wanted.schema:
+        return replace_fields(wanted, source=schema, account=schema, layout=layout)
     return replace_fields(wanted, layout=layout)
 
 

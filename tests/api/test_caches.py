@@ -296,3 +296,34 @@ def test_caches_and_destinations_are_imported_without_dagster_pandas_arrow_and_s
     loaded = loaded_by(*(f"connector_resources.{name}" for name in names))
     assert "connector_resources.destinations.duckdb_rows" in loaded
     assert {"dagster", "pandas", "numpy", "pyarrow", "sqlalchemy"} & loaded == set()
+
+
+@pytest.mark.parametrize("path", ["link/live.duckdb", "data/../data/live.duckdb", "alias.duckdb", "moved/live.duckdb"])
+def test_the_assets_database_is_for_its_mode_by_whatever_path(here: Path, path: str) -> None:
+    (here / "data").mkdir()
+    (here / "link").symlink_to(here / "data")
+    (here / "alias.duckdb").symlink_to(here / "data" / "live.duckdb")
+    with pytest.raises(PyAirbyteInputError, match=r"is for live rows"):
+        DuckDBCache(path).bind("sandbox")
+    assert DuckDBCache(path).is_of_assets is not path.startswith("moved")
+
+
+def test_a_database_has_one_lock_and_one_log_by_whatever_name(tmp_path: Path) -> None:
+    (tmp_path / "alias.duckdb").symlink_to(tmp_path / "own.duckdb")
+    store = DuckDBCache(tmp_path / "alias.duckdb").store
+    assert store.path == tmp_path / "own.duckdb"
+    with store.attached(read_only=False):
+        assert sorted(file.name for file in tmp_path.glob("*.lock")) == ["own.duckdb.lock"]
+
+
+def test_names_that_differ_in_case_are_one_table_and_one_claim(tmp_path: Path) -> None:
+    for schema, prefix in (("CRM", "Raw_"), ("crm", "raw_")):
+        cache = cache_in(tmp_path, schema_name=schema, table_prefix=prefix)
+        assert (cache.schema_of("aha"), cache.table_of("users")) == ("crm", "raw_users")
+
+
+@pytest.mark.parametrize("name", ["temp", "System", "memory", "pg_catalog", "information_schema", "store", "x\0y"])
+def test_a_schema_that_is_duckdbs_own_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PyAirbyteInputError, match="schema_name cannot be that"):
+        cache_in(tmp_path, schema_name=name)
+    assert cache_in(tmp_path, schema_name="").schema_of("aha") == "aha"

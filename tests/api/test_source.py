@@ -4,7 +4,7 @@ import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import requests
 import connector_resources as ab
 from connector_resources import destinations, exceptions, sources
 from connector_resources.caches import DuckDBCache
+from connector_resources.connecting import account_of_assets, first_day
 from connector_resources.errors import ConnectorError, UnknownStream
 from connector_resources.progress import Progress, watched_by
 from connector_resources.sandbox.process import SandboxProcess
@@ -539,6 +540,49 @@ def test_another_name_of_a_stream_leads_to_one_and_is_no_streams_own() -> None:
         names = {stream.name for stream in kind.streams}
         assert set(kind.stream_aliases.values()) <= names
         assert not names & set(kind.stream_aliases)
+
+
+@pytest.mark.parametrize("account", ["drift", "frames", "main", "temp"])
+def test_an_account_has_no_name_that_means_something_else(account: str) -> None:
+    with pytest.raises(exceptions.PyAirbyteInputError, match="means something else already"):
+        aha(account=account)
+    assert aha(account="aha").account == "aha"
+
+
+def test_nothing_is_appended_in_the_assets_database(desk: Path) -> None:
+    for cache in (None, DuckDBCache("data/sandbox.duckdb")):
+        with pytest.raises(exceptions.PyAirbyteInputError, match="Give it a cache of its own"):
+            faker(streams="users").read(cache, write_strategy="append")
+    assert not (desk / "data" / "sandbox.duckdb").exists()
+
+
+def test_what_assets_have_landed_of_one_source_is_not_mixed_with_another(desk: Path) -> None:
+    faker(streams="users").read()
+    cache = ab.get_default_cache()
+    cache.execute_sql("DROP TABLE _claims")
+    into_the_same = DuckDBCache("data/sandbox.duckdb", schema_name="faker")
+    with pytest.raises(exceptions.AirbyteConnectorReadError, match="Their rows would mix"):
+        aha(streams="users").read(into_the_same)
+    assert len(faker(streams="users").read()["users"]) == 50
+
+
+def test_live_rows_of_another_account_than_the_assets_are_not_landed_beside_theirs(desk: Path) -> None:
+    (desk / ".env").write_text("AHA_SUBDOMAIN=acme\nAHA_API_KEY=real\n")
+    source = ab.get_source("aha", {"api_key": "other", "url": "beta"}, streams="goals")
+    with pytest.raises(exceptions.PyAirbyteInputError, match="The assets read another account") as caught:
+        source.read()
+    assert "other" not in str(caught.value).replace("another", "")
+    assert not (desk / "data" / "live.duckdb").exists()
+    kind = next(kind for kind in discover() if kind.name == "aha")
+    same = ab.get_source("aha", {"api_key": "other", "url": "acme.aha.io"}, streams="goals")
+    assert account_of_assets(kind) == same.connected.account
+    (desk / ".env").unlink()
+    assert account_of_assets(kind) is None
+
+
+@pytest.mark.parametrize("start", ["2026-03-02T01:00:00+02:00", "2026-03-01T23:00:00Z", "2026-03-01"])
+def test_a_first_day_is_the_day_of_an_instant_in_utc(start: str) -> None:
+    assert first_day("live", start) == date(2026, 3, 1)
 
 
 def test_four_threads_read_into_one_cache(desk: Path) -> None:
