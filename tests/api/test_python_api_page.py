@@ -12,7 +12,7 @@ from connector_resources.exceptions import AirbyteConnectorValidationFailedError
 from connector_resources.sources.aha import Aha
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python_api.md").read_text()
-SECTIONS = ("Read a source", "Caches", "Configurations", "Secrets", "Documents")
+SECTIONS = ("Read a source", "Caches", "Files", "Configurations", "Secrets", "Documents")
 
 
 def section(name: str) -> str:
