@@ -3,6 +3,7 @@
 What our own landings refuse is written into the database by hand.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from orchestration.checks import frame_checks, stream_checks
 from orchestration.frames.rules import Rules
 from orchestration.io_manager import Warehouse
 from tests.frames.test_assets import DECLARED
-from tests.landing import columns, daily, days, page, snapshot, spooled, window
+from tests.landing import close_spools, columns, daily, days, page, snapshot, spooled, window
 from tests.orchestration.conftest import DAYS, Project, kind_of
 
 THINGS = daily("things", n="integer")
@@ -116,10 +117,10 @@ class Place:
         return self.look(stream_checks(Vendor, stream))
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
+@pytest.fixture(scope="module")
+def landed_things(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of things, of which thing 1 has a version on each, goals, and what is read under them."""
-    place = Place(tmp_path)
+    place = Place(tmp_path_factory.mktemp("things"))
     place.land(
         THINGS,
         page(
@@ -143,6 +144,16 @@ def place(tmp_path: Path) -> Place:
         window=TWO_DAYS,
     )
     place.land(DETAILS, page({"id": "2"}, parent=ParentRow({"thing_id": "2"}, ("2026-03-01",))), window=TWO_DAYS)
+    close_spools()
+    return place.folder
+
+
+@pytest.fixture
+def place(landed_things: Path, tmp_path: Path) -> Place:
+    """A copy of what was landed, to do with as a test likes."""
+    shutil.copytree(landed_things, tmp_path, dirs_exist_ok=True)
+    place = Place(tmp_path)
+    place.landings = 5
     return place
 
 
