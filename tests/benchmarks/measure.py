@@ -34,17 +34,15 @@ def run(
     folder: Path = ROOT,
     environment: Mapping[str, str] | None = None,
     own_cost: Path | None = None,
-    python: Path | None = None,
 ) -> Cost:
     """Run a Python command to its end and return what it cost. Raises CalledProcessError with its messages.
 
-    `own_cost` is the file in which the command leaves its seconds of CPU after imports; `python` runs it, by default
-    the one that runs this.
+    `own_cost` is the file in which the command leaves its seconds of CPU after imports.
     """
     started_at = time.monotonic()
     with (Path(os.devnull)).open("wb") as nowhere:
         process = subprocess.Popen(
-            [sys.executable if python is None else str(python), *command],
+            [sys.executable, *command],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": _PATH, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})},
             stdout=nowhere,
