@@ -12,4 +12,4 @@ logging.getLogger("sqlalchemy.pool.impl.NullPool").setLevel(logging.CRITICAL)
 
 # A new history of Dagster's is stamped with its newest migration, and to find that, alembic imports all 89 of them, for
 # each of its tables. They are the same every time: once a process is enough.
-ScriptDirectory.from_config = functools.cache(ScriptDirectory.from_config)
+ScriptDirectory.from_config = functools.cache(ScriptDirectory.from_config)  # type: ignore[method-assign]
