@@ -49,7 +49,7 @@ $(DUCKDB_2)/.installed: $(INSTALLED)
 	@touch $@
 
 test-extras: $(EXTRAS)/.installed ## Run the tests of the extras `arrow` and `sql`, which are installed for them alone
-	PYTHONPATH="$(CURDIR)/$(EXTRAS)" $(PYTHON) -m pytest -m extras tests/api $(ARGS)
+	PYTHONPATH="$(CURDIR)/$(EXTRAS)" $(PYTHON) -m pytest -m extras tests/api tests/benchmarks $(ARGS)
 
 $(EXTRAS)/.installed: $(INSTALLED)
 	@scripts/install $(VENV) --target $(EXTRAS) $$(grep -E '^(duckdb-engine|pyarrow)==' constraints.txt)

@@ -9,7 +9,7 @@ read that has ended before it was done, however it ended.
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal, Self
@@ -78,7 +78,9 @@ def noted(folder: Path, read: BegunRead) -> Iterator[None]:
         return
     with lock:
         yield
-        (folder / read.note).unlink(missing_ok=True)
+        lock.truncate(0)
+        with suppress(PermissionError):  # where an open file cannot be removed; an empty one is no note
+            (folder / read.note).unlink(missing_ok=True)
     for other, is_running in begun_reads(folder):
         if not is_running and read.includes(other):
             (folder / other.note).unlink(missing_ok=True)

@@ -70,6 +70,9 @@ class _Headrace(click.Group):
             code = super().main(arguments, "headrace", **{**extra, "standalone_mode": False})
             sys.stdout.flush()
             return code if isinstance(code, int) else OK
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            return USAGE
         except click.UsageError as error:
             if not output.is_json and error.ctx is not None:
                 click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help'.\n", err=True)
@@ -653,9 +656,9 @@ def _show_read(
             for name, found in done.items()
         ]
         output.table(("stream", "table", "rows", "newest record"), rows)
-    for written in files:
-        output.text(f"{written['path']}: {written['rows']:,} rows")
-    output.text(f"{records:,} record{'' if records == 1 else 's'} read into {cache.store.path}.")
+        for written in files:
+            output.text(f"{written['path']}: {written['rows']:,} rows")
+        output.text(f"{records:,} record{'' if records == 1 else 's'} read into {cache.store.path}.")
 
 
 def _kept(cache: "DuckDBCache", begun: "BegunRead") -> str:

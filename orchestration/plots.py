@@ -5,7 +5,8 @@ script it is written. It is on white, because the web UI is light or dark whatev
 gives the same bytes.
 
 matplotlib takes a second to import, so that nothing imports it before something is drawn. Its Figure is used without
-pyplot, which would keep every figure in memory and choose a window system.
+pyplot, which would keep every figure in memory and choose a window system. It is an extra, for it would be a fifth of
+all that is installed, and nothing but plots needs it: where it is missing, the words in a plot's place say so.
 """
 
 import base64
@@ -55,6 +56,8 @@ _STYLE: Mapping[str, Any] = {
     "ytick.color": MUTED,
     "ytick.labelcolor": INK,
 }
+NOT_INSTALLED = "Not drawn: matplotlib is not installed. It comes with the extra plots of headrace."
+
 _WIDTH_INCHES, _HEIGHT_INCHES = 9.0, 4.0
 _PATH, _FRACTION = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d)\d+")
 _DURATION_TICKS: Mapping[str, float] = {
@@ -73,8 +76,13 @@ class Image:
 
     @property
     def markdown(self) -> str:
-        """The picture as Markdown that needs nothing from elsewhere; who cannot see it is told what it shows."""
+        """The picture as Markdown that needs nothing from elsewhere; who cannot see it is told what it shows.
+
+        Where there is none, the words alone.
+        """
         told = "".join(" " if character in "[]\\`<>" else character for character in f"{self.title}. {self.finding}")
+        if not self.svg:
+            return told
         return f"![{told}](data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()})"
 
 
@@ -118,8 +126,13 @@ class Plot:
 
 def _drawn(draw: "Callable[[Figure], str]", width_inches: float, height_inches: float) -> tuple[bytes, str]:
     """Return what is drawn on a new figure as SVG, empty where that is nothing, and the finding."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        return b"", NOT_INSTALLED
 
     style: Any = dict(_STYLE)
     with mpl.rc_context(), warnings.catch_warnings():

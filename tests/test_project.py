@@ -207,6 +207,18 @@ def test_pyarrow_is_installed_neither_with_the_project_nor_for_its_tests() -> No
     assert {"pyarrow", "duckdb-engine"} & seen == set()
 
 
+def test_matplotlib_is_not_installed_with_the_project() -> None:
+    wanted, seen = [Requirement(text) for text in PROJECT["dependencies"]], set[str]()
+    while wanted:
+        name = canonicalize_name(wanted.pop().name)
+        if name not in seen:
+            seen.add(name)
+            needed = map(Requirement, importlib.metadata.requires(name) or ())
+            wanted.extend(each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""}))
+    assert "dagster" in seen
+    assert "matplotlib" not in seen
+
+
 def test_the_tests_of_extras_run_with_the_pinned_packages_of_these_extras() -> None:
     (listed,) = re.findall(r"grep -E '\^\((.*)\)==' constraints\.txt", (ROOT / "Makefile").read_text())
     extras = PROJECT["optional-dependencies"]
@@ -223,7 +235,9 @@ def test_contributing_gives_a_reason_for_every_dependency() -> None:
 def test_every_package_that_is_imported_is_declared() -> None:
     every = (*requirements(), *requirements_of_steps())
     declared = {canonicalize_name(requirement.name) for requirement in every}
-    for_runs = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    # What is drawn says itself where matplotlib is missing.
+    wanted = (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["plots"])
+    for_runs = {canonicalize_name(Requirement(text).name) for text in wanted}
     distributions = importlib.metadata.packages_distributions()
     undeclared = set()
     for package, allowed in (*((package, for_runs) for package in PACKAGES), ("tests", declared)):

@@ -296,6 +296,10 @@ class Draws:
         return ((half * np.asarray(bound, np.uint64)) >> np.uint64(32)).astype(np.int64)
 
 
+_written = json.JSONEncoder(ensure_ascii=False).encode
+"""Return a text as JSON; made once, for `json.dumps` makes one for each text."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Words:
     """Texts in groups, each already written as it stands inside a JSON string."""
@@ -310,7 +314,7 @@ class _Words:
         import numpy as np
 
         sizes = np.array([len(group) for group in groups], np.int64)
-        texts = [json.dumps(text, ensure_ascii=False)[1:-1] for group in groups for text in group]
+        texts = [_written(text)[1:-1] for group in groups for text in group]
         return cls(np.array(texts, np.object_), sizes.cumsum() - sizes, sizes)
 
     def __getitem__(self, places: "Integers") -> list[str]:
@@ -418,7 +422,7 @@ def _dataset(country: _Country, subject: str) -> Any:
 
 def _names(words: Sequence[str]) -> list[str]:
     """Return the words that are written like names; a few carry remarks or stray punctuation."""
-    return [word for word in words if re.fullmatch(r"[^\W\d_]+([ '’-][^\W\d_]+)*", word) and _folded(word)]
+    return [word for word in words if _NAME.fullmatch(word) and _folded(word)]
 
 
 def _given_names(names: Mapping[str, Sequence[str]], gender: str) -> list[str]:
@@ -427,10 +431,17 @@ def _given_names(names: Mapping[str, Sequence[str]], gender: str) -> list[str]:
     return [name for name in _names(names[gender.lower()]) if name not in shared]
 
 
+_FOLDED_LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "œ": "oe", "ł": "l"})
+_NO_LETTERS = re.compile(r"[^a-z]")
+_NAME = re.compile(r"[^\W\d_]+([ '’-][^\W\d_]+)*")
+
+
 def _folded(name: str) -> str:
     """Return a name as an e-mail address has it: `D’Açunto Weiß` becomes `dacuntoweiss`."""
-    letters = name.lower().translate({ord("ß"): "ss", ord("æ"): "ae", ord("ø"): "o", ord("œ"): "oe", ord("ł"): "l"})
-    return re.sub(r"[^a-z]", "", unicodedata.normalize("NFKD", letters))
+    letters = name.lower()
+    if not letters.isascii():
+        letters = unicodedata.normalize("NFKD", letters.translate(_FOLDED_LETTERS))
+    return letters if letters.isalpha() and letters.isascii() else _NO_LETTERS.sub("", letters)
 
 
 def _mostly(usual: str, all_words: Sequence[str]) -> list[str]:

@@ -123,6 +123,11 @@ def test_help_lists_commands_in_the_order_in_which_they_are_needed() -> None:
     assert "..." not in listed
 
 
+def test_without_a_command_the_help_is_shown_and_it_is_no_error_message() -> None:
+    result = run(code=2)
+    assert (result.stdout, result.stderr) == ("", run("--help").stdout)
+
+
 def test_the_console_script_is_the_command_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"headrace": "connector_resources.cli:main"}
@@ -651,6 +656,26 @@ def test_a_read_that_is_done_takes_along_the_notes_of_what_it_included_and_no_ot
         pass
     left = [read for read, _ in begun_reads(tmp_path)]
     assert sorted(left, key=others.index) == others[1:5]
+
+
+def test_a_note_that_cannot_be_removed_while_it_is_open_counts_no_more_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "in use", str(path))
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Path, "unlink", refused)
+        with noted(tmp_path, _read_of("users")):
+            pass
+    assert begun_reads(tmp_path) == []
+
+
+def test_a_read_that_brought_nothing_shows_nothing_on_stdout(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AHA_SUBDOMAIN", raising=False)
+    result = run("read", "aha", "--mode", "live", "--streams", "goals", "--no-progress", code=1)
+    assert result.stdout == ""
+    assert "AHA_SUBDOMAIN is not set" in result.stderr
 
 
 def test_who_is_at_the_same_read_leaves_the_note_to_the_first(tmp_path: Path) -> None:

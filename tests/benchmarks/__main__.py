@@ -1,58 +1,167 @@
-"""Run the benchmarks and print tables: `python -m tests.benchmarks [--only throughput|memory|start|documents]`."""
+"""Run the benchmarks and print tables: `python -m tests.benchmarks`, or one of them with `--only`.
+
+Three need more than is installed for development, and run only when they are asked for: `--only pyairbyte` measures
+PyAirbyte beside this project and installs it, `--only install` how large the project is with all it needs, and
+`--only arrow` needs pyarrow (`make test-extras`, then PYTHONPATH=.venv/extras).
+"""
 
 import argparse
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from tests.benchmarks.measure import Cost
-from tests.benchmarks.parts import documents, memory, start, throughput
+from tests.benchmarks import datasets as frames
+from tests.benchmarks import parts
+from tests.benchmarks.measure import ROOT, Cost
+from tests.benchmarks.pyairbyte import VERSION
 
-_PACKAGES = ("dagster", "duckdb", "msgspec", "requests", "urllib3", "pydantic")
+_PACKAGES = ("dagster", "duckdb", "msgspec", "pandas", "requests", "urllib3", "pydantic")
 
 
 def main() -> None:
     """Read the command line, run, print."""
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
-    parser.add_argument(
-        "--only", choices=("throughput", "memory", "start", "documents"), help="one part; without it, all"
-    )
+    parser.add_argument("--only", choices=PARTS, help="one part; without it, all that need nothing more")
     parser.add_argument("--records", type=int, default=100_000, help="how many to load (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of which the medians are shown (default: %(default)s)")
+    parser.add_argument(
+        "--environment",
+        type=Path,
+        default=ROOT / "build" / f"pyairbyte-{VERSION}",
+        help="where PyAirbyte is installed, or will be (default: %(default)s)",
+    )
     arguments = parser.parse_args()
-    records, runs = arguments.records, arguments.runs
     print(machine())
-    if arguments.only in (None, "throughput"):
-        costs = throughput(records, runs)
-        print(f"\n## Throughput: {records:,} records of 1 KB, medians of {runs}, in turns\n\n{table(costs)}\n")
-        print(ratio("engine / floor, whole process", costs["engine"].cpu_seconds, costs["floor"].cpu_seconds))
-        print(ratio("engine / floor, after imports", _after_imports(costs["engine"]), _after_imports(costs["floor"])))
-        alone, empty = costs["engine, in a Dagster run"], costs["empty Dagster run"]
-        print(ratio("Dagster run / floor, whole process", alone.cpu_seconds, costs["floor"].cpu_seconds))
-        print(
-            ratio(
-                "(Dagster run - empty Dagster run) / floor after imports",
-                alone.cpu_seconds - empty.cpu_seconds,
-                _after_imports(costs["floor"]),
-            )
+    for name in [arguments.only] if arguments.only else [name for name in PARTS if name not in _ONLY_WHEN_ASKED]:
+        PARTS[name](arguments)
+
+
+def throughput(arguments: argparse.Namespace) -> None:
+    """Measure the engine beside the floor."""
+    records, runs = arguments.records, arguments.runs
+    costs = parts.throughput(records, runs)
+    print(f"\n## Throughput: {records:,} records of 1 KB, medians of {runs}, in turns\n\n{table(costs)}\n")
+    print(ratio("engine / floor, whole process", costs["engine"].cpu_seconds, costs["floor"].cpu_seconds))
+    print(ratio("engine / floor, after imports", _after_imports(costs["engine"]), _after_imports(costs["floor"])))
+    alone, empty = costs["engine, in a Dagster run"], costs["empty Dagster run"]
+    print(ratio("Dagster run / floor, whole process", alone.cpu_seconds, costs["floor"].cpu_seconds))
+    print(
+        ratio(
+            "(Dagster run - empty Dagster run) / floor after imports",
+            alone.cpu_seconds - empty.cpu_seconds,
+            _after_imports(costs["floor"]),
         )
-    if arguments.only in (None, "memory"):
-        costs = memory(records, runs)
-        few, many = costs.values()
-        print(f"\n## Memory: medians of {runs}, and one run of ten times as many\n\n{table(costs)}\n")
-        print(ratio("peak memory at ten times the records", many.peak_bytes / 1e6, few.peak_bytes / 1e6, unit="MB"))
-    if arguments.only in (None, "start"):
-        costs = start(runs)
-        ours, empty = costs["this project"], costs["empty project"]
-        print(f"\n## Start: `dagster definitions validate`, medians of {runs}, in turns\n\n{short_table(costs)}\n")
-        print(ratio("this project / empty project", ours.wall_seconds, empty.wall_seconds))
-    if arguments.only in (None, "documents"):
-        costs = documents(records // 10, runs)
-        parsing, *ways = costs
-        print(f"\n## Documents: {records // 10:,} records, medians of {runs}, in turns\n\n{table(costs)}\n")
-        for way in ways:
-            print(ratio(f"{way} / {parsing}", _after_imports(costs[way]), _after_imports(costs[parsing])))
+    )
+
+
+def memory(arguments: argparse.Namespace) -> None:
+    """Measure the engine's memory at ten times the records."""
+    costs = parts.memory(arguments.records, arguments.runs)
+    few, many = costs.values()
+    print(f"\n## Memory: medians of {arguments.runs}, and one run of ten times as many\n\n{table(costs)}\n")
+    print(ratio("peak memory at ten times the records", many.peak_bytes / 1e6, few.peak_bytes / 1e6, unit="MB"))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Measure the load of the project's definitions beside an empty project's."""
+    costs = parts.start(arguments.runs)
+    ours, empty = costs["this project"], costs["empty project"]
+    print(
+        f"\n## Start: `dagster definitions validate`, medians of {arguments.runs}, in turns\n\n{short_table(costs)}\n"
+    )
+    print(ratio("this project / empty project", ours.wall_seconds, empty.wall_seconds))
+
+
+def first(arguments: argparse.Namespace) -> None:
+    """Measure the first steps of a script."""
+    costs = parts.first_use(arguments.runs)
+    print(f"\n## A script's first steps, medians of {arguments.runs}, in turns\n\n{short_table(costs)}\n")
+    print(ratio("get_source / import dagster", costs["get_source"].cpu_seconds, costs["import dagster"].cpu_seconds))
+
+
+def datasets(arguments: argparse.Namespace) -> None:
+    """Measure frames of pandas beside DuckDB's own, and the memory of a stream of Arrow."""
+    rows, runs = arguments.records, arguments.runs
+    costs = parts.datasets(rows, runs)
+    print(f"\n## Frames: {rows:,} rows, {frames.TIMES} times, medians of {runs}, in turns\n\n{table(costs)}\n")
+    for ours, theirs in (
+        ("to_pandas, plain", "df, plain"),
+        ("to_pandas, with JSON", "df, with JSON"),
+        ("to_pandas, with JSON", "df, then JSON parsed"),
+    ):
+        print(ratio(f"{ours} / {theirs}", _after_imports(costs[ours]), _after_imports(costs[theirs])))
+
+
+def arrow(arguments: argparse.Namespace) -> None:
+    """Measure the memory of a stream of Arrow; needs pyarrow, as `make test-extras` installs it."""
+    rows, runs = arguments.records, arguments.runs
+    print(f"pyarrow {importlib.metadata.version('pyarrow')}")
+    costs = parts.arrow(rows, runs)
+    few, many, _ = costs.values()
+    print(f"\n## Arrow, medians of {runs}\n\n{table(costs)}\n")
+    print(
+        ratio("peak memory of to_arrow at ten times the rows", many.peak_bytes / 1e6, few.peak_bytes / 1e6, unit="MB")
+    )
+
+
+def documents(arguments: argparse.Namespace) -> None:
+    """Measure documents beside the parsing of their HTML."""
+    records, runs = arguments.records // 10, arguments.runs
+    costs = parts.documents(records, runs)
+    parsing, *ways = costs
+    print(f"\n## Documents: {records:,} records, medians of {runs}, in turns\n\n{table(costs)}\n")
+    for way in ways:
+        print(ratio(f"{way} / {parsing}", _after_imports(costs[way]), _after_imports(costs[parsing])))
+
+
+def pyairbyte(arguments: argparse.Namespace) -> None:
+    """Measure PyAirbyte beside the Python API, on the same records of the same server."""
+    records, runs = arguments.records, arguments.runs
+    print(parts.environment_of_pyairbyte(arguments.environment))
+    costs = parts.beside_pyairbyte(records, runs, arguments.environment)
+    floor, ours, theirs = costs.values()
+    print(f"\n## PyAirbyte: {records:,} records of 1 KB, medians of {runs}, in turns\n\n{table(costs)}\n")
+    for name, cost in costs.items():
+        print(f"{name}: {records / cost.wall_seconds:,.0f} records a second of wall time")
+    print(ratio("PyAirbyte / Python API, whole process, CPU", theirs.cpu_seconds, ours.cpu_seconds))
+    print(ratio("PyAirbyte / Python API, whole process, wall", theirs.wall_seconds, ours.wall_seconds))
+    print(ratio("PyAirbyte / Python API, after imports, CPU", _after_imports(theirs), _after_imports(ours)))
+    print(ratio("PyAirbyte / floor, after imports, CPU", _after_imports(theirs), _after_imports(floor)))
+
+
+def install(arguments: argparse.Namespace) -> None:
+    """Measure how large the project is with what it needs, and PyAirbyte, where that is installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        parts.install(Path(folder), ["--constraint", "constraints.txt", "."])
+        _print_sizes("pip install .", Path(folder))
+    if arguments.environment.exists():
+        _print_sizes(f"pip install airbyte=={VERSION}", arguments.environment)
+
+
+def _print_sizes(what: str, environment: Path) -> None:
+    sizes = parts.sizes(environment)
+    files, compiled = sum(size.files for size in sizes.values()), sum(size.compiled for size in sizes.values())
+    print(f"\n## {what}: {len(sizes)} packages, {files / 1e6:.0f} MB, and {compiled / 1e6:.0f} MB compiled\n")
+    print("| | MB | compiled |\n|---|---:|---:|")
+    for name, size in [*sizes.items()][:12]:
+        print(f"| {name} | {size.files / 1e6:.1f} | {size.compiled / 1e6:.1f} |")
+
+
+PARTS: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "throughput": throughput,
+    "memory": memory,
+    "start": start,
+    "first": first,
+    "datasets": datasets,
+    "arrow": arrow,
+    "documents": documents,
+    "pyairbyte": pyairbyte,
+    "install": install,
+}
+_ONLY_WHEN_ASKED = ("arrow", "pyairbyte", "install")
 
 
 def machine() -> str:

@@ -34,15 +34,17 @@ def run(
     folder: Path = ROOT,
     environment: Mapping[str, str] | None = None,
     own_cost: Path | None = None,
+    python: Path | None = None,
 ) -> Cost:
     """Run a Python command to its end and return what it cost. Raises CalledProcessError with its messages.
 
-    `own_cost` is the file in which the command leaves its seconds of CPU after imports.
+    `own_cost` is the file in which the command leaves its seconds of CPU after imports; `python` runs it, by default
+    the one that runs this.
     """
     started_at = time.monotonic()
     with (Path(os.devnull)).open("wb") as nowhere:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [sys.executable if python is None else str(python), *command],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": _PATH, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})},
             stdout=nowhere,

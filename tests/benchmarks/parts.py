@@ -1,6 +1,8 @@
-"""The parts of the benchmark: throughput, memory, start, documents. Each returns figures; nothing here judges them."""
+"""The parts of the benchmark. Each returns figures; nothing here judges them."""
 
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +12,10 @@ import duckdb
 
 from connector_resources.destinations.duckdb_tables import TYPES
 from connector_resources.sources.aha import Aha
+from tests.benchmarks import datasets as rows_of_datasets
 from tests.benchmarks.documents import CASES, prepare
-from tests.benchmarks.measure import Cost, run, serving, typical
+from tests.benchmarks.measure import ROOT, Cost, run, serving, typical
+from tests.benchmarks.pyairbyte import VERSION
 
 _COLUMNS = {column.name: TYPES[column.type] for column in Aha.stream("features").columns}
 
@@ -24,11 +28,11 @@ class Loaded:
     checksum: int
 
 
-def loaded(database: Path) -> Loaded:
-    """Count and digest aha.features."""
-    values = ", ".join(f'"{name}"' for name in _COLUMNS)
+def loaded(database: Path, table: str = "aha.features", columns: Sequence[str] = tuple(_COLUMNS)) -> Loaded:
+    """Count the rows of a table, and digest these columns of them."""
+    values = ", ".join(f'"{name}"' for name in columns)
     with duckdb.connect(str(database), read_only=True) as connection:
-        found = connection.execute(f"SELECT count(*), sum(hash({values})::HUGEINT) FROM aha.features").fetchone()
+        found = connection.execute(f"SELECT count(*), sum(hash({values})::HUGEINT) FROM {table}").fetchone()
     assert found is not None
     return Loaded(*found)
 
@@ -55,8 +59,22 @@ def empty_dagster_run(url: str, folder: Path) -> Cost:
     return _run(["-m", "tests.benchmarks.dagster_run", str(folder)], folder)
 
 
-def _run(command: Sequence[str], folder: Path) -> Cost:
-    return run(command, own_cost=folder / "cpu_after_imports")
+def script(url: str, folder: Path) -> Cost:
+    """Run the Python API in a folder."""
+    return _run(["-m", "tests.benchmarks.script", url, str(folder)], folder)
+
+
+def pyairbyte(url: str, folder: Path, python: Path) -> Cost:
+    """Run PyAirbyte, by the Python of an environment that has it, in a folder."""
+    import connector_resources as ab
+
+    schema = folder / "schema.json"
+    schema.write_text(json.dumps(ab.get_source("source-aha").get_stream_json_schema("features")))
+    return _run(["-m", "tests.benchmarks.pyairbyte", url, str(folder), str(schema)], folder, python)
+
+
+def _run(command: Sequence[str], folder: Path, python: Path | None = None) -> Cost:
+    return run(command, own_cost=folder / "cpu_after_imports", python=python)
 
 
 THROUGHPUT: Mapping[str, tuple[Callable[[str, Path], Cost], str | None]] = {
@@ -120,6 +138,135 @@ def start(runs: int) -> dict[str, Cost]:
     return {name: typical(of_name[1:]) for name, of_name in costs.items()}  # the first run compiled what it imported
 
 
+def first_use(runs: int) -> dict[str, Cost]:
+    """Return the typical cost of a script, step by step: each does what the one before it does, and something more."""
+    steps = {
+        "nothing": "pass",
+        "import connector_resources": "import connector_resources as ab",
+        "get_source": "source = ab.get_source('source-faker', config={'count': 100}, streams='users')",
+        "check": "source.check()",
+        "read 100 records": "result = source.read(ab.DuckDBCache('cache.duckdb'))",
+        "walk through them": "list(result['users'])",
+        "to_pandas": "result['users'].to_pandas()",
+    }
+    programs, program = dict[str, str](), ""
+    for name, step in steps.items():
+        programs[name] = program = f"{program}\n{step}"
+    programs["import dagster"] = "import dagster"
+    programs["import pandas"] = "import pandas"
+    costs: dict[str, list[Cost]] = {name: [] for name in programs}
+    for _ in range(runs + 1):
+        for name, text in programs.items():
+            with tempfile.TemporaryDirectory() as folder:
+                costs[name].append(run(["-c", text], Path(folder), {"DATA_FOLDER": folder, "CONNECTOR_MODE": ""}))
+    return {name: typical(of_name[1:]) for name, of_name in costs.items()}  # the first run compiled what it imported
+
+
+def datasets(rows: int, runs: int) -> dict[str, Cost]:
+    """Return the typical cost of making frames of so many rows, `datasets.TIMES` times in each process, in turns."""
+    _compile()
+    costs: dict[str, list[Cost]] = {name: [] for name in rows_of_datasets.CASES}
+    with tempfile.TemporaryDirectory() as folder:
+        _prepare_rows(rows, folder)
+        for _ in range(runs):
+            for name, taken in costs.items():
+                taken.append(_run(["-m", "tests.benchmarks.datasets", name, folder], Path(folder)))
+    return {name: typical(of_name) for name, of_name in costs.items()}
+
+
+def arrow(rows: int, runs: int, growth: int = 10) -> dict[str, Cost]:
+    """Return the typical cost of streaming rows as Arrow, of `growth` times as many, and of one table of all those."""
+    _compile()
+    costs: dict[str, Cost] = {}
+    for size, ways in ((rows, ["to_arrow"]), (growth * rows, ["to_arrow", "a table of Arrow"])):
+        with tempfile.TemporaryDirectory() as folder:
+            _prepare_rows(size, folder)
+            for way in ways:
+                taken = [_run(["-m", "tests.benchmarks.datasets", way, folder], Path(folder)) for _ in range(runs)]
+                costs[f"{way}, {size:,} rows"] = typical(taken)
+    return costs
+
+
+def _prepare_rows(rows: int, folder: str) -> None:
+    """Write the tables in another process, for what this one holds is counted as memory of those that it starts."""
+    code = "import sys; from pathlib import Path; from tests.benchmarks.datasets import prepare"
+    run(["-c", f"{code}; prepare(int(sys.argv[1]), Path(sys.argv[2]))", str(rows), folder])
+
+
+def beside_pyairbyte(records: int, runs: int, environment: Path) -> dict[str, Cost]:
+    """Return the typical cost of PyAirbyte, the Python API, and the floor of the same work; all take turns.
+
+    Raises ValueError where two of them loaded other rows.
+    """
+    _compile()
+    python = environment / "bin" / "python"
+    ways: Mapping[str, tuple[Callable[[str, Path], Cost], str, str]] = {
+        "floor": (floor, "floor.duckdb", "aha.features"),
+        "Python API": (script, "script.duckdb", "aha.features"),
+        f"PyAirbyte {VERSION}": (lambda url, folder: pyairbyte(url, folder, python), "pyairbyte.duckdb", "features"),
+    }
+    costs: dict[str, list[Cost]] = {name: [] for name in ways}
+    with serving(records) as url:
+        with tempfile.TemporaryDirectory() as folder:
+            pyairbyte(url, Path(folder), python)  # which compiles what it imports
+        for _ in range(runs):
+            found: dict[str, Loaded] = {}
+            for name, (way, database, table) in ways.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    costs[name].append(way(url, Path(folder)))
+                    found[name] = loaded(Path(folder) / database, table, ("id", "name", "reference_num", "position"))
+            if set(found.values()) != {found["floor"]} or found["floor"].rows != records:
+                raise ValueError(f"They did not load the same {records} rows: {found}")
+    return {name: typical(of_name) for name, of_name in costs.items()}
+
+
+def environment_of_pyairbyte(folder: Path) -> str:
+    """Make an environment with PyAirbyte where there is none, and return what was installed, with versions."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        install(folder, [f"airbyte=={VERSION}"])
+    wanted = ("airbyte", "airbyte-cdk", "duckdb", "pandas", "sqlalchemy")
+    code = f"import importlib.metadata as m; print(', '.join(f'{{n}} {{m.version(n)}}' for n in {wanted}))"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def install(folder: Path, what: Sequence[str]) -> None:
+    """Make an environment with these packages. Raises CalledProcessError where that fails."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *what], check=True, cwd=ROOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The bytes that a package has on disk: its files, and what Python compiled of them."""
+
+    files: int
+    compiled: int
+
+
+def sizes(environment: Path) -> dict[str, Size]:
+    """Return how large each installed package is, the largest first; neither pip nor setuptools is counted."""
+    code = (
+        "import importlib.metadata as m, json; "
+        "print(json.dumps([[d.metadata['Name'], [str(d.locate_file(f)) for f in d.files or ()]] "
+        "for d in m.distributions()]))"
+    )
+    said = subprocess.run(
+        [str(environment / "bin" / "python"), "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    found: dict[str, Size] = {}
+    for name, files in json.loads(said.stdout):
+        if name.lower() in ("pip", "setuptools"):
+            continue
+        there = [(path.suffix == ".pyc", path.stat().st_size) for path in map(Path, files) if path.exists()]
+        found[name] = Size(
+            sum(size for is_compiled, size in there if not is_compiled),
+            sum(size for is_compiled, size in there if is_compiled),
+        )
+    return dict(sorted(found.items(), key=lambda item: -item[1].files))
+
+
 def documents(records: int, runs: int) -> dict[str, Cost]:
     """Return the typical cost of making documents of so many records in each way; all take turns."""
     _compile()
@@ -134,5 +281,5 @@ def documents(records: int, runs: int) -> dict[str, Cost]:
 
 def _compile() -> None:
     """Have all modules compiled, so that the first to be measured does not pay for it."""
-    names = ("floor", "engine", "dagster_run", "documents")
+    names = ("floor", "engine", "dagster_run", "documents", "script", "datasets")
     run(["-c", f"import {', '.join(f'tests.benchmarks.{name}' for name in names)}"])

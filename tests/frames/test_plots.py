@@ -1,6 +1,7 @@
 """Every frame's plot: of no rows, one, ten thousand, hostile names; what it says, and what becomes of it in Dagster."""
 
 import base64
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from orchestration.frames.drift_plots import (
     MESSAGES_BY_DAY,
 )
 from orchestration.io_manager import Warehouse
-from orchestration.plots import Image, Plot, shortened
+from orchestration.plots import NOT_INSTALLED, Image, Plot, shortened
 
 PLOTS: Mapping[str, tuple[Columns, Plot]] = {
     "features": (aha.FEATURES, FEATURES_BY_STATUS),
@@ -148,6 +149,14 @@ def test_a_picture_is_markdown_that_no_name_can_break_out_of() -> None:
     shown = [text for text in texts(image) if text.startswith("A ")]
     assert shown == [shortened(f"A  {name}") for name in NASTY]
     assert "$x_1$ for $5$" in " ".join(shown)  # a name, and no formula
+
+
+def test_without_matplotlib_the_words_in_a_plots_place_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # how Python marks what is not there
+    columns, plot = aha.IDEAS, IDEAS_BY_VOTES
+    image = plot.image(many(columns, 2, nulls=False))
+    assert image == Image(b"", NOT_INSTALLED, plot.title)
+    assert image.markdown == f"{plot.title}. {NOT_INSTALLED}"
 
 
 def test_a_finding_with_a_name_in_it_cannot_break_out_either() -> None:
