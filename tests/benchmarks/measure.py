@@ -39,14 +39,15 @@ def run(
     """Run a Python command to its end and return what it cost. Raises CalledProcessError with its messages.
 
     `own_cost` is the file in which the command leaves its seconds of CPU after imports; `python` runs it, by default
-    the one that runs this.
+    the one that runs this. Another one sees nothing that a caller has put before our packages.
     """
+    path = _PATH if python is None else str(ROOT)
     started_at = time.monotonic()
     with (Path(os.devnull)).open("wb") as nowhere:
         process = subprocess.Popen(
             [sys.executable if python is None else str(python), *command],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": _PATH, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})},
             stdout=nowhere,
             stderr=subprocess.PIPE,
         )

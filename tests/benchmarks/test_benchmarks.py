@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from tests.benchmarks import datasets
+from tests.benchmarks import datasets, measure
 from tests.benchmarks.__main__ import ratio, short_table, table
 from tests.benchmarks.documents import CASES, prepare
 from tests.benchmarks.floor import PAGE_SIZE
@@ -168,6 +168,15 @@ def test_a_run_is_measured_with_all_it_took() -> None:
     cost = run(["-c", "data = b'x' * 300_000_000; sum(range(3_000_000))"])
     assert cost.peak_bytes > 300_000_000
     assert cost.cpu_seconds > 0.01
+
+
+def test_another_python_sees_nothing_that_a_caller_has_put_before_our_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "_PATH", "/of/the/caller")
+    shown = ["-c", "import os, sys; sys.exit(os.environ['PYTHONPATH'])"]
+    for python, seen in ((None, "/of/the/caller"), (Path(sys.executable), str(ROOT))):
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            run(shown, python=python)
+        assert caught.value.stderr.strip() == seen
 
 
 def test_medians_are_taken_of_each_figure() -> None:
