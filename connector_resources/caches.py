@@ -233,6 +233,10 @@ class CacheBase(ABC):
         statement that changes something is run, too, and returns no rows. Raises PyAirbyteInputError for what DuckDB
         refuses.
         """
+        if max_records is not None and max_records < 0:
+            raise PyAirbyteInputError("max_records is below 0.", input_value=max_records)
+        if not str(sql_query).strip("; \t\r\n"):
+            raise PyAirbyteInputError("There is no query in this text.", guidance="Such as SELECT * FROM users.")
         with _refusals_named():
             if not is_query(sql := str(sql_query)):
                 self.execute_sql(sql)

@@ -16,6 +16,9 @@ from connector_resources.sandbox.vendors import require_stand_in
 EARLIEST = date(2010, 1, 1)
 """Older than the products whose data is read: from here on means all of it."""
 
+_OLDEST = date(1970, 1, 1)
+"""What is asked for before it, as with 0001-01-01 for everything, is asked for from here on."""
+
 SANDBOX_DAYS = 90
 """Everything of the sandbox that changes does so in so many days before today."""
 
@@ -99,9 +102,11 @@ def first_day(mode: Mode, asked: date | str | None) -> date:
     if isinstance(asked, datetime):
         asked = asked.astimezone(UTC).date() if asked.tzinfo is not None else asked.date()
     if asked is not None:
-        return asked
+        if not isinstance(asked, date):
+            raise PyAirbyteInputError("start_date is no day.", guidance="Write it as YYYY-MM-DD.")
+        return max(asked, _OLDEST)
     default = EARLIEST if mode == "live" else sandbox_today() - timedelta(days=SANDBOX_DAYS)
-    return environment.day("PARTITIONS_START") or default
+    return max(environment.day("PARTITIONS_START") or default, _OLDEST)
 
 
 def sandbox_today() -> date:

@@ -302,7 +302,7 @@ class DuckDB:
         )
 
     @contextlib.contextmanager
-    def _refusals_named(self, where: str) -> Iterator[None]:
+    def refusals_named(self, where: str) -> Iterator[None]:
         """Raise what DuckDB refuses in a block as errors of ours."""
         try:
             yield
@@ -359,7 +359,7 @@ class DuckDB:
             raise IncompleteRead(
                 f"{where}: the extraction has not come to its end. Run it again; it goes on from there."
             )
-        with self._refusals_named(where), self._workbench() as connection:
+        with self.refusals_named(where), self._workbench() as connection:
             batch = Batch(
                 connection,
                 source,
@@ -544,7 +544,7 @@ class DuckDB:
         values = f"* REPLACE ({as_text})" if texts else "*"
         where = f"{schema}.{name} {named(partitions)}"
         table = f"store.{quoted(schema)}.{quoted(name)}"
-        with self._refusals_named(where), self._workbench() as connection:
+        with self.refusals_named(where), self._workbench() as connection:
             connection.register("given", stored)
             day = f"strftime({quoted(partition_column)}, '%Y-%m-%d')" if partition_column else literal(partitions[0])
             connection.execute(f"CREATE TEMP TABLE batch AS SELECT {values}, {day}::VARCHAR AS _partition FROM given")

@@ -57,7 +57,7 @@ def claims(store: DuckDB) -> Mapping[tuple[str, str], Claim]:
     """Return whose each claimed table is, by schema and name; none for a database that is not there yet."""
     if not store.path.exists():
         return {}
-    with store.attached(read_only=True) as connection:
+    with store.refusals_named(f"{store.path}, _claims"), store.attached(read_only=True) as connection:
         return _claimed(connection) if columns_of(connection, "main", "_claims") else {}
 
 
@@ -68,7 +68,7 @@ def claim(store: DuckDB, schema: str, name: str, wanted: Claim, *, replace: bool
     the sandbox and real ones stay apart all the same. Returns whether it has to be taken over: it is the other's until
     `held` is called in the commit that replaces its rows. Raises TableTaken.
     """
-    with store.attached(read_only=False) as connection:
+    with store.refusals_named(f"{schema}.{name}"), store.attached(read_only=False) as connection:
         there = _claimed(connection) if columns_of(connection, "main", "_claims") else {}
         found = _require_free(connection, store.path, there, schema, name, wanted, replace=replace)
         is_others = found not in (None, wanted)

@@ -209,6 +209,7 @@ class Selection:
             with self._opened():
                 connection, _ = held.enter_context(self.store.copying(copy))
             held.enter_context(other.attached_to(connection))
+            held.enter_context(other.refusals_named(f"{schema}.{table}"))
             target = f"store.{quoted(schema)}.{quoted(table)}"
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS store.{quoted(schema)}")
             connection.execute(f"CREATE OR REPLACE TABLE {target} AS SELECT * FROM temp.main.taken")

@@ -11,7 +11,7 @@ from connector_resources.caches import CacheBase, DuckDBCache, get_default_cache
 from connector_resources.datasets import CachedDataset
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.destinations.duckdb_claims import Claim, claim
-from connector_resources.errors import ConfigurationError, UnknownStream
+from connector_resources.errors import ConfigurationError, SchemaConflict, UnknownStream
 from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyteCacheError, PyAirbyteInputError
 from connector_resources.results import ReadResult
 from tests.api.things import USERS, cache_in, land, user
@@ -327,3 +327,18 @@ def test_a_schema_that_is_duckdbs_own_is_refused(tmp_path: Path, name: str) -> N
     with pytest.raises(PyAirbyteInputError, match="schema_name cannot be that"):
         cache_in(tmp_path, schema_name=name)
     assert cache_in(tmp_path, schema_name="").schema_of("aha") == "aha"
+
+
+@pytest.mark.parametrize(("sql", "most"), [("", None), (" ;\n", None), ("SELECT 1", -1)])
+def test_a_query_that_is_none_is_refused_by_name(cache: DuckDBCache, sql: str, most: int | None) -> None:
+    with pytest.raises(PyAirbyteInputError, match=r"no query|below 0"):
+        cache.run_sql_query(sql, max_records=most)
+
+
+def test_another_programs_table_in_the_place_of_ours_is_named(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    cache.execute_sql("CREATE TABLE _claims (ours INTEGER)")
+    with pytest.raises(SchemaConflict, match=r"_claims: the table is not as it was left"):
+        cache.bind("sandbox")
+    with pytest.raises(SchemaConflict, match=r"crm.users: the table is not as it was left"):
+        claim(cache.store, "crm", "users", Claim("sandbox", "crm", "users", "account", "days"))

@@ -580,6 +580,16 @@ def test_live_rows_of_another_account_than_the_assets_are_not_landed_beside_thei
     assert account_of_assets(kind) is None
 
 
+def test_a_first_day_that_is_none_is_refused_and_one_before_all_time_is_the_first_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(exceptions.PyAirbyteInputError, match="start_date is no day"):
+        first_day("live", 5)  # type: ignore[arg-type]  # that is what is refused
+    assert first_day("live", "0001-01-01") == date(1970, 1, 1)
+    monkeypatch.setenv("PARTITIONS_START", "0001-01-01")
+    assert first_day("live", None) == date(1970, 1, 1)
+
+
 @pytest.mark.parametrize("start", ["2026-03-02T01:00:00+02:00", "2026-03-01T23:00:00Z", "2026-03-01"])
 def test_a_first_day_is_the_day_of_an_instant_in_utc(start: str) -> None:
     assert first_day("live", start) == date(2026, 3, 1)

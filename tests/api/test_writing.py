@@ -9,7 +9,7 @@ import pytest
 import connector_resources as ab
 from connector_resources.caches import DuckDBCache
 from connector_resources.datasets import InMemoryDataset
-from connector_resources.errors import PartitionMissing
+from connector_resources.errors import PartitionMissing, SchemaConflict
 from connector_resources.exceptions import AirbyteConnectorNotRegisteredError, PyAirbyteInputError
 from connector_resources.results import ReadResult
 from connector_resources.writing import get_available_destinations, get_destination
@@ -116,3 +116,14 @@ def test_a_stream_that_fails_leaves_those_before_it_written(result: ReadResult, 
     with pytest.raises(PartitionMissing):
         get_destination("csv", {"destination_path": str(tmp_path / "out")}).write(broken)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["order.csv"]
+
+
+def test_a_table_that_cannot_be_made_in_another_database_is_named_and_what_is_there_stays(
+    result: ReadResult, tmp_path: Path
+) -> None:
+    with duckdb.connect(tmp_path / "other.duckdb") as connection:
+        connection.execute("CREATE VIEW users AS SELECT 1 AS theirs")
+    with pytest.raises(SchemaConflict, match=r"main.users: .*cannot take the rows"):
+        get_destination("duckdb", {"destination_path": tmp_path / "other.duckdb"}).write(result, streams="users")
+    with duckdb.connect(tmp_path / "other.duckdb") as connection:
+        assert connection.execute("SELECT theirs FROM users").fetchall() == [(1,)]
