@@ -561,7 +561,7 @@ class Source:
         cache = get_default_cache() if cache is None else cache
         cache.bind(self.mode)
         if cache.is_of_assets:
-            self._require_place_with_assets(strategy)
+            self._require_place_with_assets(strategy, selected)
         with watcher(self.connected, self._progress) as watching:
             outcome = Sync(
                 self.connected,
@@ -584,7 +584,7 @@ class Source:
             raise _failed(self.name, outcome.failed, result)
         return result
 
-    def _require_place_with_assets(self, strategy: str) -> None:
+    def _require_place_with_assets(self, strategy: str, selected: Sequence[Stream]) -> None:
         """Raise PyAirbyteInputError for rows that would be in the tables of the assets beside theirs."""
         from connector_resources.connecting import account_of_assets
 
@@ -592,6 +592,11 @@ class Source:
             raise PyAirbyteInputError(
                 "The assets replace days and snapshots in this database; what is appended would be there twice.",
                 guidance="Give it a cache of its own, such as new_local_cache().",
+            )
+        if others := [stream.name for stream in selected if stream != self._kind.stream(stream.name)]:
+            raise PyAirbyteInputError(
+                f"The assets read {others[0]} into this database by the declared key and cursor.",
+                guidance="Give another key or cursor a cache of its own, such as new_local_cache().",
             )
         theirs = account_of_assets(self._kind) if self.mode == "live" and self._config is not None else None
         if theirs not in (None, self.connected.account):

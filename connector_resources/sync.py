@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 from connector_resources.days import SETTLED, days_between, is_complete, window, within_horizon
 from connector_resources.destinations.duckdb import DuckDB, Landed
-from connector_resources.destinations.duckdb_claims import Claim, Layout, claim, held
+from connector_resources.destinations.duckdb_claims import BY, Claim, Layout, claim, held
 from connector_resources.destinations.duckdb_current import CLOCKS_APART
 from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
 from connector_resources.landing import land, landings_of
@@ -188,7 +188,10 @@ class Sync:
 
     def _claim(self, stream: Stream) -> Claim:
         account = self.source.account if isinstance(self.source, HttpSource) and self.mode == "live" else self.mode
-        return Claim(self.mode, self.source.connector, stream.name, account, self._layout(stream), self.source.name)
+        # By another key other rows are the same record: what one key has left out, nobody would read by the other.
+        key = next((each.primary_key for each in self.source.streams if each.name == stream.name), stream.primary_key)
+        what = stream.name if stream.primary_key == key else f"{stream.name}{BY}{', '.join(stream.primary_key)}"
+        return Claim(self.mode, self.source.connector, what, account, self._layout(stream), self.source.name)
 
     def _layout(self, stream: Stream) -> Layout:
         if self.strategy == "append":

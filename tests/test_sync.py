@@ -1,5 +1,6 @@
 """Reading without Dagster: what is due, in which order, what a failure takes along, and how each strategy lands."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -557,6 +558,23 @@ def test_nothing_of_another_account_is_left_in_a_table_that_was_taken_over(
     assert len(place.rows(f"SELECT id FROM shelf.{stream.name}")) == 1
     if stream is NAMES:
         assert place.rows("SELECT * FROM shelf.names_deleted") == []
+
+
+@pytest.mark.parametrize("landed_by", ["a script", "an asset"])
+def test_a_table_is_not_read_by_another_key_than_its_rows_were(place: Place, shelf: Contents, landed_by: str) -> None:
+    shelf.records["things"] = [thing(1, 1, n=1), thing(2, 1, n=1)]
+    coarse = dataclasses.replace(THINGS, primary_key=("n",))
+    read(place)
+    if landed_by == "an asset":
+        with place.store.attached(read_only=False) as connection:
+            connection.execute("DROP TABLE store._claims")
+    assert "holds shelf.things, the sandbox's, and this is shelf.things by n" in str(
+        read(place, coarse, is_full=True).failed["things"]
+    )
+    assert place.rows("SELECT id FROM shelf.things ORDER BY id") == ["1", "2"]
+    assert not read(place, coarse, strategy="replace").failed
+    assert not read(place, coarse, is_full=True).failed
+    assert isinstance(read(place).failed["things"], TableTaken), "a record of it is in no row"
 
 
 def test_rows_of_an_asset_are_not_appended_to(place: Place, shelf: Contents) -> None:

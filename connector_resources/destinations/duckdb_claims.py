@@ -28,6 +28,9 @@ from connector_resources.streams import SNAPSHOT
 Layout = Literal["days", "snapshot", "reads"]
 """What a partition of a table is: a day (UTC), all there is, or what one read has brought and every read adds to."""
 
+BY = " by "
+"""What stands between a stream and its key, where that is not the declared one."""
+
 _COLUMNS = ("schema", "name", "mode", "source", "stream", "account", "layout")
 
 
@@ -150,7 +153,7 @@ def _unclaimed(connection: duckdb.DuckDBPyConnection, schema: str, name: str, wa
         layout = "days" if all(len(key) == len("2026-01-31") for key in partitions - {SNAPSHOT}) else "reads"
     if schema != wanted.schema:
         return replace_fields(wanted, source=schema, account=schema, layout=layout)
-    return replace_fields(wanted, layout=layout)
+    return replace_fields(wanted, stream=wanted.stream.partition(BY)[0], layout=layout)
 
 
 def _why_not(path: Path, table: str, found: Claim, wanted: Claim) -> str:

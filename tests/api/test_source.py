@@ -556,6 +556,17 @@ def test_nothing_is_appended_in_the_assets_database(desk: Path) -> None:
     assert not (desk / "data" / "sandbox.duckdb").exists()
 
 
+def test_another_key_or_cursor_is_not_read_by_in_the_assets_database(desk: Path) -> None:
+    by_name, by_creation = faker(streams="users"), aha(streams="features")
+    by_name.set_primary_key("users", "name")
+    by_creation.set_cursor_key("features", "created_at")
+    for source in (by_name, by_creation):
+        with pytest.raises(exceptions.PyAirbyteInputError, match="by the declared key and cursor"):
+            source.read()
+    by_name.set_primary_key("users", "id")
+    assert len(by_name.read()["users"]) == 50
+
+
 def test_what_assets_have_landed_of_one_source_is_not_mixed_with_another(desk: Path) -> None:
     faker(streams="users").read()
     cache = ab.get_default_cache()
