@@ -31,7 +31,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 _ENVIRONMENT = re.compile(r" Environment: [A-Z0-9_]+\.$")
 _WORD = re.compile(r"[a-z]{1,20}(_[a-z]{1,20}){0,4}")
-_ADDRESS_WITH_CREDENTIALS = re.compile(r"://[^/?#\s]*@")
+_ADDRESS_WITH_CREDENTIALS = re.compile(r"://[^/?#\s]*@|://[^?#\s]*[?#]")
 
 
 def connector_name(kind: "type[Source]") -> str:

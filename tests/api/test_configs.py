@@ -296,6 +296,12 @@ def test_no_secret_is_in_a_masked_configuration_whatever_is_wrong_with_it(kind: 
     assert seen > 50
 
 
+@pytest.mark.parametrize("address", ["https://x.test/api?token=word", "https://x.test#word", "https://me:word@x.test"])
+def test_an_address_that_may_hold_a_credential_is_masked_and_another_is_shown(address: str) -> None:
+    assert configs.masked(Drift, {"base_url": address}) == {"base_url": "****"}
+    assert configs.masked(Drift, {"base_url": "https://x.test/api"}) == {"base_url": "https://x.test/api"}
+
+
 def test_a_masked_configuration_shows_everything_else_and_leaves_the_configuration_as_it_was() -> None:
     config = {
         "credentials": {"credentials": "oauth2.0", **OAUTH, "access_token": "", "tenant": CANARY},
