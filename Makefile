@@ -8,6 +8,8 @@ EXTRAS := $(VENV)/extras
 BROWSER := $(VENV)/.browser
 PORT ?= 3000
 PROCESSES ?= 2
+# In the order of their names: by number of tests, as is usual, the longest files would come last, for they have few.
+SPREAD = -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,7 +22,7 @@ run: $(INSTALLED) ## The main job: read every stream, land it in DuckDB, print a
 	$(PYTHON) -m orchestration.main_job
 
 test: lint ## Check format, style and types, then run the tests; stops at the first failure
-	$(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile
+	$(PYTHON) -m pytest $(SPREAD)
 
 ui: $(INSTALLED) ## Open Dagster's web UI on http://127.0.0.1:3000 (PORT=3001 for another)
 	$(PYTHON) -m dagster dev --host 127.0.0.1 --port $(PORT)
@@ -42,7 +44,7 @@ lint: $(INSTALLED) ## Check format, style and types
 
 test-duckdb-2: $(DUCKDB_2)/.installed ## Run the tests of the destinations with DuckDB 2
 	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -c 'import duckdb; assert duckdb.__version__[:2] == "2.", duckdb.__version__'
-	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -m pytest -n $(PROCESSES) --dist loadfile tests/destinations tests/chaos/test_commit*.py
+	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -m pytest $(SPREAD) tests/chaos/test_commit*.py tests/destinations
 
 $(DUCKDB_2)/.installed: $(INSTALLED)
 	@scripts/install $(VENV) --target $(DUCKDB_2) 'duckdb>=2,<3'
@@ -62,7 +64,7 @@ clean-spools: $(INSTALLED) ## Remove what was read, landed and kept for replays 
 	$(PYTHON) -m orchestration.replay --remove
 
 soak: $(INSTALLED) ## Minutes of chaos: kills, full disks, many processes at once (ARGS="-k commit" for a part)
-	$(PYTHON) -m pytest -m soak -rP -n $(PROCESSES) --dist loadfile tests/chaos $(ARGS)
+	$(PYTHON) -m pytest -m soak -rP $(SPREAD) tests/chaos $(ARGS)
 
 browser: $(BROWSER) ## Click through the web UI in chromium, which has to be installed; pictures go to build/pictures
 	$(PYTHON) -m pytest -m browser tests/browser $(ARGS)
