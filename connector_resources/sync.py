@@ -210,9 +210,11 @@ class Sync:
         if self.strategy == "append" and (last := _last(readings)) is not None:
             days = days_between((last - SETTLED).date(), now.date())
         elif self.strategy in ("auto", "merge") and not self.is_full:
-            above: Mapping[str, datetime | None] = {}
+            above: Mapping[str, datetime] = {}
             if stored.parent is not None and stored.parent.stream.is_partitioned:
-                above = self._readings(schema, stored.parent.stream.name)
+                # Not when their reading was begun: until it has landed, others read under what was there before.
+                landings = landings_of(self.cache.store, schema, stored.parent.stream.name, days)
+                above = {day: landing.landed_at for day, landing in landings.items()}
             days = tuple(day for day in days if _is_due(day, readings.get(day), above.get(day)))
         try:
             days = tuple(within_horizon(stream, days, now)) if days else ()
@@ -346,9 +348,9 @@ def blocks(days: Sequence[str]) -> Sequence[Sequence[str]]:
     return found
 
 
-def _is_due(day: str, read: datetime | None, read_above: datetime | None) -> bool:
-    """Whether a day has to be read: it was not, or before it was complete, or before its parents were."""
-    return read is None or not is_complete(day, read) or (read_above is not None and read < read_above)
+def _is_due(day: str, read: datetime | None, landed_above: datetime | None) -> bool:
+    """Whether a day has to be read: it was not, or before it was complete, or before its parents were there."""
+    return read is None or not is_complete(day, read) or (landed_above is not None and read < landed_above)
 
 
 def _last(readings: Mapping[str, datetime | None]) -> datetime | None:

@@ -22,6 +22,7 @@ from connector_resources.errors import (
     TableTaken,
 )
 from connector_resources.resource import Source
+from connector_resources.spool import Spool
 from connector_resources.streams import Column, Cursor, Deletions, Page, Parent, Slice, Stream, Window
 from connector_resources.sync import Outcome, Strategy, Sync, Unwatched, blocks, stored_as, with_parents
 
@@ -291,6 +292,25 @@ def test_a_day_of_parts_is_read_again_when_its_things_were(place: Place, shelf: 
 
 
 # Failures
+
+
+def test_a_day_of_parts_that_was_read_while_its_things_were_is_read_again(place: Place, shelf: Contents) -> None:
+    shelf.records["things"] = [thing(1, 2)]
+    read(place, PARTS)
+    shelf.records["things"].append(thing(2, 2))
+    sync = Sync(Shelf(), place, "sandbox", START, is_full=True, clock=lambda: NOON)
+
+    class Meanwhile(Unwatched):
+        def paged(self, stream: Stream, spool: Spool) -> None:
+            if len(spool.marks) == 1:
+                with place.store.attached(read_only=False) as connection:
+                    connection.execute("DELETE FROM store._state WHERE name = 'parts'")
+                assert read(place, PARTS).read["parts"].records == 1
+
+    sync.watcher = Meanwhile()
+    assert sync.read((THINGS,)).read["things"].records == 2
+    assert read(place, PARTS).read["parts"].records == 2
+    assert read(place, PARTS).read["parts"].landed == ()
 
 
 def test_a_stream_that_fails_takes_those_below_it_along_and_no_other(place: Place, shelf: Contents) -> None:
