@@ -253,18 +253,9 @@ class Source:
         stderr: bool = False,
     ) -> None:
         """Print the schema of the configuration to stdout, or to stderr, or write it to a file."""
-        if format not in ("yaml", "json"):
-            raise PyAirbyteInputError(f"print_config_spec: there is no format {format!r}.", guidance="yaml or json")
-        if format == "json":
-            text = json.dumps(self.config_spec, indent=2, ensure_ascii=False)
-        else:
-            import yaml
+        from connector_resources.configs import print_spec
 
-            text = yaml.safe_dump(self.config_spec, sort_keys=False, allow_unicode=True).rstrip()
-        if output_file is not None:
-            Path(output_file).write_text(f"{text}\n", encoding="utf-8")
-        else:
-            print(text, file=sys.stderr if stderr else sys.stdout)
+        print_spec(self.config_spec, format, output_file, is_error=stderr)
 
     def check(self) -> None:
         """Prove that the account can be read.

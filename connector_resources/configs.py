@@ -6,15 +6,19 @@ secret; names of keys that are not known, which may be values in the wrong place
 """
 
 import difflib
+import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from connector_resources.errors import ConfigurationError
 from connector_resources.exceptions import (
     MASK,
     AirbyteConnectorNotRegisteredError,
     AirbyteConnectorValidationFailedError,
+    PyAirbyteInputError,
 )
 from connector_resources.secrets import SecretString, is_reference
 
@@ -57,6 +61,24 @@ def spec(kind: "type[Source]") -> dict[str, Any]:
         **({"allOf": needs} if needs else {}),
         "additionalProperties": False,
     }
+
+
+def print_spec(
+    spec: Mapping[str, Any], form: Literal["yaml", "json"], file: Path | str | None, *, is_error: bool
+) -> None:
+    """Print the schema of a configuration to stdout, or to stderr, or write it to a file."""
+    if form not in ("yaml", "json"):
+        raise PyAirbyteInputError(f"print_config_spec: there is no format {form!r}.", guidance="yaml or json")
+    if form == "json":
+        text = json.dumps(spec, indent=2, ensure_ascii=False)
+    else:
+        import yaml
+
+        text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True).rstrip()
+    if file is not None:
+        Path(file).write_text(f"{text}\n", encoding="utf-8")
+    else:
+        print(text, file=sys.stderr if is_error else sys.stdout)
 
 
 def _field(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,21 @@ A file, or a table, holds all rows of its stream, those that its dataset shows, 
 to be merged, and nothing is there twice.
 """
 
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from connector_resources.datasets import SQLDataset
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.destinations.files import Format, write
-from connector_resources.exceptions import AirbyteConnectorNotRegisteredError, PyAirbyteInputError
+from connector_resources.errors import ConnectorError
+from connector_resources.exceptions import (
+    AirbyteConnectorCheckFailedError,
+    AirbyteConnectorNotRegisteredError,
+    PyAirbyteInputError,
+)
 from connector_resources.results import ReadResult, WriteResult
 from connector_resources.strategies import WriteStrategy
 
@@ -110,6 +117,57 @@ class Destination:
         """Return the configuration."""
         return dict(self._config)
 
+    @property
+    def config_spec(self) -> dict[str, Any]:
+        """The JSON schema of the configuration."""
+        return {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "title": f"Configuration of {self.name}",
+            "type": "object",
+            "properties": {
+                key: {"type": "string", "description": f"{said[0].upper()}{said[1:]}.", "order": place}
+                for place, (key, said) in enumerate(_KEYS[self._kind].items())
+            },
+            "required": ["destination_path"],
+            "additionalProperties": False,
+        }
+
+    def print_config_spec(
+        self,
+        format: Literal["yaml", "json"] = "yaml",
+        *,
+        output_file: Path | str | None = None,
+        stderr: bool = False,
+    ) -> None:
+        """Print the schema of the configuration to stdout, or to stderr, or write it to a file."""
+        from connector_resources.configs import print_spec
+
+        print_spec(self.config_spec, format, output_file, is_error=stderr)
+
+    def check(self) -> None:
+        """Prove that the place can be written to, and write nothing that stays.
+
+        Raises AirbyteConnectorCheckFailedError saying why not, or PyAirbyteInputError where there is no configuration.
+        """
+        if not self._config:
+            self.set_config({})
+        path = Path(self._config["destination_path"]).expanduser().absolute()
+        try:
+            if self._kind == "duckdb":
+                self._database(path)
+                path = path.parent
+            folder = next(each for each in (path, *path.parents) if each.exists())
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except (OSError, ConnectorError) as error:
+            why = f"{path}: {error.strerror or error}." if isinstance(error, OSError) else str(error)
+            raise AirbyteConnectorCheckFailedError(
+                f"{self.name} cannot write. {why}",
+                guidance="Give another destination_path.",
+                connector_name=self.name,
+            ) from error
+        print(f"Connection check succeeded for `{self.name}`.", file=sys.stderr)  # noqa: T201 -- as a source says it
+
     def write(
         self,
         source_data: "ReadResult | SQLDataset | Source",
@@ -181,13 +239,19 @@ class Destination:
     def _write_table(self, name: str, dataset: SQLDataset) -> tuple[str, int]:
         path = Path(self._config["destination_path"]).expanduser().absolute()
         schema = str(self._config.get("schema", "main"))
+        target = self._database(path, dataset.selection.store.path)
+        return f"{schema}.{name}", dataset.selection.copy_into(target, schema, name)
+
+    @staticmethod
+    def _database(path: Path, read_into: Path | None = None) -> DuckDB:
+        """Return the database to write to. Raises PyAirbyteInputError for one that sources are read into."""
         target = DuckDB(path, path.with_name(f"{path.name}.temporary"))
-        if path == dataset.selection.store.path or _is_read_into(target):
+        if path == read_into or _is_read_into(target):
             raise PyAirbyteInputError(
                 f"{path} is a database that sources are read into, and its tables are theirs.",
                 guidance="Give another file.",
             )
-        return f"{schema}.{name}", dataset.selection.copy_into(target, schema, name)
+        return target
 
 
 def _is_read_into(database: DuckDB) -> bool:

@@ -1,19 +1,25 @@
 """Destinations: results, datasets and sources into files and tables."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 import connector_resources as ab
 from connector_resources.caches import DuckDBCache
 from connector_resources.datasets import InMemoryDataset
 from connector_resources.errors import PartitionMissing, SchemaConflict
-from connector_resources.exceptions import AirbyteConnectorNotRegisteredError, PyAirbyteInputError
+from connector_resources.exceptions import (
+    AirbyteConnectorCheckFailedError,
+    AirbyteConnectorNotRegisteredError,
+    PyAirbyteInputError,
+)
 from connector_resources.results import ReadResult
 from connector_resources.writing import get_available_destinations, get_destination
-from tests.api.things import cache_in, land, user
+from tests.api.things import USERS, cache_in, land, user
 from tests.landing import snapshot
 
 
@@ -127,3 +133,48 @@ def test_a_table_that_cannot_be_made_in_another_database_is_named_and_what_is_th
         get_destination("duckdb", {"destination_path": tmp_path / "other.duckdb"}).write(result, streams="users")
     with duckdb.connect(tmp_path / "other.duckdb") as connection:
         assert connection.execute("SELECT theirs FROM users").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "duckdb"])
+def test_a_place_that_can_be_written_to_is_left_as_it_was_by_a_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    get_destination(kind, {"destination_path": str(tmp_path / "new" / "out")}).check()
+    assert f"succeeded for `destination-{kind}`" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_says_why_a_place_cannot_be_written_to(result: ReadResult, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("no folder, and no database")
+    places = {
+        ("csv", tmp_path / "taken"): r"destination-csv cannot write. .*taken: Not a directory. .*another destination_",
+        ("duckdb", tmp_path / "taken" / "out.duckdb"): r"taken: Not a directory",
+        ("duckdb", tmp_path / "taken"): "is no DuckDB database",
+        ("duckdb", result.cache.store.path): "a database that sources are read into",
+    }
+    for (kind, path), why in places.items():
+        with pytest.raises(AirbyteConnectorCheckFailedError, match=why):
+            get_destination(kind, {"destination_path": path}).check()
+    with pytest.raises(PyAirbyteInputError, match="has to be told its destination_path"):
+        get_destination("csv").check()
+
+
+def test_a_destination_says_what_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    destination = get_destination("csv")
+    assert list(destination.config_spec["properties"]) == ["destination_path", "delimiter"]
+    assert destination.config_spec["required"] == ["destination_path"]
+    destination.print_config_spec()
+    assert yaml.safe_load(capsys.readouterr().out) == destination.config_spec
+    destination.print_config_spec("json", stderr=True)
+    assert json.loads(capsys.readouterr().err) == destination.config_spec
+    destination.print_config_spec(output_file=tmp_path / "spec.yaml")
+    assert yaml.safe_load((tmp_path / "spec.yaml").read_text()) == destination.config_spec
+
+
+def test_a_second_write_takes_the_place_of_the_first(result: ReadResult, tmp_path: Path) -> None:
+    destination = get_destination("csv", {"destination_path": tmp_path / "out"})
+    destination.write(result["users"])
+    destination.write(result["users"].with_filter(id=2))
+    header, row = (tmp_path / "out" / "users.csv").read_text().splitlines()
+    assert header.split(",") == [column.name for column in USERS.columns]
+    assert row.startswith("2,")
