@@ -540,7 +540,7 @@ class Source:
         A stream that fails takes no other along. When all have been tried, AirbyteConnectorReadError says which failed
         and why; its `result` has those that did not, and what was read of the others is gone on with next time.
         """
-        from connector_resources.caches import get_default_cache
+        from connector_resources.caches import cache_to_read_into
         from connector_resources.connecting import first_day
         from connector_resources.results import ReadResult
         from connector_resources.sync import Sync
@@ -549,7 +549,7 @@ class Source:
         del skip_validation
         strategy = _strategy(write_strategy)
         selected = self._wanted(streams)
-        cache = get_default_cache() if cache is None else cache
+        cache = cache_to_read_into(cache)
         cache.bind(self.mode)
         if cache.is_of_assets:
             self._require_place_with_assets(strategy, selected)

@@ -428,6 +428,20 @@ def get_default_cache(mode: Mode | None = None) -> DuckDBCache:
     return DefaultCache(mode)
 
 
+def cache_to_read_into(given: object) -> CacheBase:
+    """Return the cache that a read was given, the database of the assets for None. Raises PyAirbyteInputError."""
+    if given is None:
+        return get_default_cache()
+    if not isinstance(given, CacheBase):
+        raise PyAirbyteInputError(
+            "This is no cache to read into.",
+            guidance="Give a DuckDBCache, such as ab.DuckDBCache('mine.duckdb'), or leave it out: the default one is "
+            "the database of the assets. get_records() reads without a cache.",
+            context={"type": type(given).__name__},
+        )
+    return given
+
+
 def new_local_cache(
     cache_name: str | None = None, cache_dir: str | Path | None = None, *, cleanup: bool = True
 ) -> DuckDBCache:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from connector_resources.caches import StreamNotInCache
 from connector_resources.datasets import CachedDataset
 
 if TYPE_CHECKING:
@@ -35,7 +36,14 @@ class ReadResult(Mapping[str, CachedDataset]):
         self._aliases = aliases
 
     def __getitem__(self, stream: str) -> CachedDataset:
-        return self._streams[self._aliases.get(stream, stream)]
+        if (found := self._streams.get(self._aliases.get(stream, stream))) is None:
+            raise StreamNotInCache(
+                f"There is no stream {stream} in this result.",
+                guidance="Take one that was read; what earlier reads have left is in `result.cache`.",
+                stream_name=str(stream),
+                available_streams=list(self),
+            )
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._streams)

@@ -3,10 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
+import connector_resources as ab
 from connector_resources.caches import CacheBase, DuckDBCache, get_default_cache, new_local_cache
 from connector_resources.datasets import CachedDataset
 from connector_resources.destinations.duckdb import DuckDB
@@ -342,3 +344,20 @@ def test_another_programs_table_in_the_place_of_ours_is_named(tmp_path: Path) ->
         cache.bind("sandbox")
     with pytest.raises(SchemaConflict, match=r"crm.users: the table is not as it was left"):
         claim(cache.store, "crm", "users", Claim("sandbox", "crm", "users", "account", "days"))
+
+
+@pytest.mark.parametrize("given", ["a.duckdb", False])
+def test_what_is_no_cache_is_refused_with_what_is_one(given: Any) -> None:
+    source = ab.get_source("source-faker", config={"count": 1}, progress=False)
+    with pytest.raises(PyAirbyteInputError, match=r"no cache to read into.*Give a DuckDBCache"):
+        source.read(given)
+
+
+def test_a_stream_that_was_not_read_is_named_with_those_that_were(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    land(cache, user(1))
+    result = ReadResult(1, cache, cache.streams, aliases={"people": "users"})
+    with pytest.raises(KeyError, match=r"no stream userz in this result.*available_streams=\['users'\]"):
+        result["userz"]
+    assert ("userz" in result, result.get("userz")) == (False, None)
+    assert result["people"] == result["users"]
