@@ -209,6 +209,65 @@ def read_anew(folder: Path) -> Found:
     return [tuple(row) for row in rows], runs, wrong
 
 
+# -- processes, one after the other -----------------------------------------------------------------------------------
+
+FORKING = """
+import json, os, sys, traceback
+import tests.chaos.committing
+code = compile(sys.argv[1], "forked", "exec")
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        status = 1
+        try:
+            sys.argv[1:] = json.loads(line)
+            exec(code, {"__name__": "__main__"})
+            status = 0
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+"""
+
+
+class Forks:
+    """Runs the same code in one process after the other, each forked from one in which all is imported.
+
+    An import takes as long as a commit. No connection of DuckDB is ever opened in the process that forks.
+    """
+
+    def __init__(self, code: str) -> None:
+        self._parent = child(FORKING, code)
+
+    def __enter__(self) -> "Forks":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._parent.kill()
+        self._parent.communicate()
+
+    def start(self, *arguments: object) -> None:
+        """Start the next process."""
+        assert self._parent.stdin is not None
+        self._parent.stdin.write(json.dumps([str(argument) for argument in arguments]) + "\n")
+        self._parent.stdin.flush()
+
+    def line(self) -> str:
+        """Return the next line that the process prints."""
+        assert self._parent.stdout is not None
+        return self._parent.stdout.readline().rstrip("\n")
+
+    def ended(self) -> tuple[int, str]:
+        """Return the exit code of the process once it has ended, and what it has printed since."""
+        printed: list[str] = []
+        while not (line := self.line()).startswith("ended "):
+            assert self._parent.poll() is None, printed
+            printed.append(line)
+        return int(line.removeprefix("ended ")), "\n".join(printed)
+
+
 # -- the statements of a commit ---------------------------------------------------------------------------------------
 
 

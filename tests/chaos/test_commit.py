@@ -1,9 +1,12 @@
 """A commit under fire: whatever dies or fails in it, the old partition is there or the new one, and all agrees."""
 
+import os
 import random
+import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from tests.chaos.committing import (
     FEW,
     SEED,
     VERSIONS,
+    Forks,
     known_contents,
     land_version,
     read,
@@ -39,6 +43,16 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     close_spools()
 
 
+StartForks = Callable[[str], Forks]
+
+
+@pytest.fixture
+def forks() -> Iterator[StartForks]:
+    """Runs a code in processes that end with the test, however it ends."""
+    with ExitStack() as started:
+        yield lambda code: started.enter_context(Forks(code))
+
+
 def other(version: str) -> str:
     return VERSIONS[1 - VERSIONS.index(version)]
 
@@ -46,19 +60,19 @@ def other(version: str) -> str:
 # -- processes that die -----------------------------------------------------------------------------------------------
 
 DIE = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from tests.chaos.committing import land_version, watch
 folder, version, run_id, number = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 
 def tell(at, statement):
     if at == number:
-        print("now", flush=True)
+        print(os.getpid(), flush=True)
 
 watch(tell)
 land_version(folder, version, run_id)
 tell(number if number < 0 else -1, "")
-sys.stdin.read()
+signal.pause()
 """
 DIE_AFTER = -1
 
@@ -82,21 +96,21 @@ def moments(durations: list[float], count: int, chance: random.Random) -> list[t
     return chance.sample(found, len(found))
 
 
-def test_twenty_kills_inside_a_commit_leave_the_old_partitions_or_the_new_ones(folder: Path) -> None:
+def test_twenty_kills_inside_a_commit_leave_the_old_partitions_or_the_new_ones(folder: Path, forks: StartForks) -> None:
     known = known_contents(folder / "undisturbed")
     spool_versions(folder / "spools")
     land_version(folder, "old", "run")
     land_version(folder, "B", "run 0")
     durations = seconds_of_statements(lambda: land_version(folder, "A", "run 1"))
     there, run, outcomes = "A", "run 1", set()
+    processes = forks(DIE)
     for number, (statement, seconds) in enumerate(moments(durations, 20, random.Random(SEED)), start=2):
         new = other(there)
-        with child(DIE, folder, new, f"run {number}", statement) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "now\n"
-            time.sleep(seconds)
-            process.kill()
-        assert process.returncode == -9
+        processes.start(folder, new, f"run {number}", statement)
+        process = int(processes.line())
+        time.sleep(seconds)
+        os.kill(process, signal.SIGKILL)
+        assert processes.ended() == (-signal.SIGKILL, "")
         found, runs, wrong = read(folder)  # which opens the file, and so its log, as another process would
         assert found in (known[there], known[new]), (statement, seconds)
         outcome = "new" if found == known[new] else "old"
@@ -177,7 +191,9 @@ except DestinationUnwritable as error:
 """
 
 
-def test_twenty_disks_that_are_full_at_a_commit_leave_the_old_partitions_or_the_new_ones(folder: Path) -> None:
+def test_twenty_disks_that_are_full_at_a_commit_leave_the_old_partitions_or_the_new_ones(
+    folder: Path, forks: StartForks
+) -> None:
     """No file may grow beyond a limit: the log where it is low, the database where it is high."""
     rows = 4000
     known = known_contents(folder / "undisturbed", rows)
@@ -187,10 +203,13 @@ def test_twenty_disks_that_are_full_at_a_commit_leave_the_old_partitions_or_the_
     size = (folder / "store.duckdb").stat().st_size
     chance = random.Random(SEED)
     there, run, refused = "A", "run 0", 0
+    processes = forks(FILL)
     for number in range(1, 21):
         new = other(there)
         largest = int(size * (2 ** chance.uniform(-10, -1) if number % 4 else chance.uniform(0.5, 2)))
-        told = said(child(FILL, folder, new, f"run {number}", largest, "192MB"))
+        processes.start(folder, new, f"run {number}", largest, "192MB")
+        status, told = processes.ended()
+        assert status == 0, told
         found, runs, wrong = read(folder)
         assert "cannot be opened or written (no space left)" in told or not told
         assert found == known[there if told else new], (largest, told)
