@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from connector_resources import environment
-from connector_resources.datasets import DEFAULT_ARROW_MAX_CHUNK_SIZE, CachedDataset, Record
+from connector_resources.datasets import DEFAULT_ARROW_MAX_CHUNK_SIZE, CachedDataset, Record, near
 from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB
 from connector_resources.destinations.duckdb_claims import claims
 from connector_resources.destinations.duckdb_rows import Selection, decoded
@@ -415,7 +415,10 @@ class DefaultCache(DuckDBCache):
         self._mode = mode
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._mode or 'not bound yet'})"
+        if self._mode is not None:
+            return f"{type(self).__name__}({str(near(self.db_path))!r})"
+        either = " or ".join(str(near(self._folder / f"{mode}.duckdb")) for mode in _MODES)
+        return f"{type(self).__name__}(the database of the assets, {either}: the first read decides)"
 
 
 def get_default_cache(mode: Mode | None = None) -> DuckDBCache:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,7 @@ from connector_resources.destinations.duckdb_tables import literal, quoted
 from connector_resources.errors import ConfigurationError
 from connector_resources.exceptions import PyAirbyteInputError
 from connector_resources.streams import Stream
+from connector_resources.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +117,9 @@ class InMemoryDataset(DatasetBase):
         self._records = list(records)
         self.stream = stream
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({counted(len(self), 'record')}{_of(self.stream)})"
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records)
 
@@ -143,6 +148,9 @@ class LazyDataset(DatasetBase):
         self._begin = records
         self._reading: Iterator[Record] | None = None
         self.stream = stream
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(records{_of(self.stream)}, read while they are walked through)"
 
     def __iter__(self) -> Iterator[Record]:
         return self._begin()
@@ -192,6 +200,11 @@ class SQLDataset(DatasetBase):
         self._stream_name = stream_name
         self._selection = selection
         self.stream = stream
+
+    def __repr__(self) -> str:
+        selection = self._selection
+        filters = f", {counted(len(selection.conditions), 'filter')}" if selection.conditions else ""
+        return f"{type(self).__name__}({selection.schema}.{self._stream_name} in {near(selection.store.path)}{filters})"
 
     @property
     def stream_name(self) -> str:
@@ -430,6 +443,15 @@ def _sql_type(kind: str) -> Any:
         "JSON": sa.JSON(),
     }
     return types.get(kind, sa.types.NullType())
+
+
+def near(path: Path) -> Path:
+    """Return a path as a person writes it: from the working directory on, where it is below that."""
+    return path.relative_to(here) if path.is_relative_to(here := Path.cwd()) else path
+
+
+def _of(stream: Stream | None) -> str:
+    return "" if stream is None else f" of {stream.name}"
 
 
 def _column_names(stream: Stream | None, records: Sequence[Record]) -> list[str]:

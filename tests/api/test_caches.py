@@ -204,8 +204,10 @@ def test_the_default_cache_is_the_database_of_the_assets(here: Path, monkeypatch
 
 def test_the_default_cache_is_what_the_first_source_is(here: Path) -> None:
     cache = get_default_cache()
-    assert repr(cache) == "DefaultCache(not bound yet)"
+    either = "data/sandbox.duckdb or data/live.duckdb"
+    assert repr(cache) == f"DefaultCache(the database of the assets, {either}: the first read decides)"
     cache.bind("live")
+    assert repr(cache) == "DefaultCache('data/live.duckdb')"
     cache.bind("live")
     assert cache.store.path == here / "data" / "live.duckdb"
     with pytest.raises(PyAirbyteInputError, match=r"live.duckdb is for live rows, and these are sandbox ones"):

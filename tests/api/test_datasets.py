@@ -35,6 +35,23 @@ def ids(dataset: SQLDataset) -> list[Any]:
     return sorted(record["id"] for record in dataset)
 
 
+def test_a_dataset_says_what_it_is_and_opens_nothing_for_it(
+    cache: DuckDBCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = cache.dataset("crm", "users", stream=USERS)
+    monkeypatch.chdir(tmp_path)
+    assert repr(dataset) == "CachedDataset(crm.users in own.duckdb)"
+    assert repr(dataset.with_filter("id > 1", name="Ada")) == "SQLDataset(crm.users in own.duckdb, 2 filters)"
+    assert repr(InMemoryDataset([{"id": 1}])) == "InMemoryDataset(1 record)"
+    lazy = LazyDataset(lambda: iter(()), stream=USERS)
+    assert repr(lazy) == "LazyDataset(records of users, read while they are walked through)"
+    assert repr(lazy.fetch_all()) == "InMemoryDataset(0 records of users)"
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert repr(dataset) == f"CachedDataset(crm.users in {tmp_path / 'own.duckdb'})"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["below"]
+
+
 # Values
 
 
