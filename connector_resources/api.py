@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from connector_resources import catalog
 from connector_resources.environment import Mode
-from connector_resources.errors import ConnectorError, ShrunkSnapshot, UnknownStream
+from connector_resources.errors import ConnectorError, UnknownStream
 from connector_resources.exceptions import (
     AirbyteConnectorCheckFailedError,
     AirbyteConnectorNotRegisteredError,
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from connector_resources.results import ReadResult
 
 _PREFIX = "source-"
+
+_TRIES_OF_A_CHECK = 2
 
 _NOT_HERE = {
     "version": "connectors are part of this package; install the version of it that you want",
@@ -140,6 +142,8 @@ class Source:
     ) -> None:
         kind = _kind(name)
         self._kind = kind if account is None else kind.named(_checked_account(kind, account))
+        if mode not in (None, "sandbox", "live"):
+            raise PyAirbyteInputError("mode is sandbox or live.", input_value=str(mode))
         self._asked_mode = mode
         self._start_date = start_date
         self._progress = progress
@@ -156,7 +160,11 @@ class Source:
             self.select_streams(streams)
 
     def __repr__(self) -> str:
-        return f"<Source {self.name}: {len(self._selected or ())} of {len(self._kind.streams)} streams selected>"
+        selected = f"{len(self._selected or ())} of {len(self._kind.streams)} streams selected"
+        try:
+            return f"<Source {self.name}: {selected}, {self.mode}>"
+        except ConnectorError:  # what is set contradicts itself; whoever uses it is told
+            return f"<Source {self.name}: {selected}>"
 
     @property
     def name(self) -> str:
@@ -262,14 +270,26 @@ class Source:
 
         Raises AirbyteConnectorCheckFailedError saying why not and what to change, or PyAirbyteInputError.
         """
+        from connector_resources.resource import HttpSource
+
         connected = self.connected
         try:
+            if isinstance(connected, HttpSource):  # nobody waits minutes to hear that a host is not there
+                connected = connected.trying(_TRIES_OF_A_CHECK)
             connected.check()
         except ConnectorError as error:
             raise AirbyteConnectorCheckFailedError(
                 f"{self.name} cannot be read. {error}", connector_name=self.name
             ) from error
-        _say(f"Connection check succeeded for `{self.name}`.")
+        _say(f"Connection check succeeded for `{self.name}`{self._whose}.")
+
+    @property
+    def _whose(self) -> str:
+        """What a person has to know of where it reads."""
+        from connector_resources.resource import HttpSource
+
+        is_stand_in = self.mode == "sandbox" and issubclass(self._kind, HttpSource)
+        return ", from the sandbox: no real account" if is_stand_in else ""
 
     @property
     def connected(self) -> "resource.Source":
@@ -553,6 +573,8 @@ class Source:
         cache.bind(self.mode)
         if cache.is_of_assets:
             self._require_place_with_assets(strategy, selected)
+        if self._whose and self._progress is not False:
+            _say(f"{self.account}: reading{self._whose[1:]}.")
         with watcher(self.connected, self._progress) as watching:
             outcome = Sync(
                 self.connected,
@@ -614,14 +636,8 @@ class Source:
 
 
 def _failed(name: str, failed: Mapping[str, ConnectorError], result: "ReadResult") -> AirbyteConnectorReadError:
-    """Return the error that says of each stream why it could not be read; a person's word helps one that shrank."""
-    reasons = [
-        f"{stream}: {str(error).split(' The table is as it was.')[0]} If they are really gone, read it once with "
-        "write_strategy='replace'. The table is as it was."
-        if isinstance(error, ShrunkSnapshot)
-        else f"{stream}: {error}"
-        for stream, error in failed.items()
-    ]
+    """Return the error that says of each stream why it could not be read."""
+    reasons = [f"{stream}: {error}" for stream, error in failed.items()]
     whole = "no stream was read" if not result else f"{', '.join(result)} {'was' if len(result) == 1 else 'were'} read"
     error = AirbyteConnectorReadError(
         f"{name}: {len(failed)} stream{'' if len(failed) == 1 else 's'} failed; {whole}. " + " · ".join(reasons),

@@ -26,7 +26,10 @@ _WIDE = 10_000
 _IN_PYTHON = (
     ("get_available_connectors() lists those there are", "`headrace connectors` lists those there are"),
     ("config_spec has what the connector takes", "`headrace spec` has what the connector takes"),
-    ("run it again with `confirm_shrink: true` in its run config", "read it once with --strategy replace"),
+    (
+        "with `confirm_shrink: true` in the run config of its asset, or with write_strategy='replace' in a script",
+        "by reading it once with --strategy replace",
+    ),
     ("write_strategy='replace'", "--strategy replace"),
     ("write_strategy='append'", "--strategy append"),
     ("schema_name or table_prefix", "--account"),

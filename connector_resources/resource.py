@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType, new_class
@@ -74,6 +75,7 @@ def _log_started_over(told: StartedOver) -> None:
 class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's base is generic over what it creates
     """One account of one vendor: what it holds, as streams, and how it is read.
 
+    `is_made_up` says that its records are made here: there is no credential that could see fewer of them than before.
     `name` is the account's: its assets, tables, files and messages have it. `connector` is the source's, which is the
     same where there is one account; `named` makes others.
     """
@@ -81,6 +83,7 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
     name: ClassVar[str]
     connector: ClassVar[str]
     streams: ClassVar[tuple[Stream, ...]]
+    is_made_up: ClassVar[bool] = False
     config_keys: ClassVar[tuple[ConfigKey, ...]] = ()
     config_needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Of each of these sets of keys a configuration has at least one."""
@@ -403,6 +406,12 @@ class HttpSource(Source):
                 "file .env. With CONNECTOR_MODE=sandbox no account is needed."
             )
         return value
+
+    def trying(self, tries: int) -> Self:
+        """Return this account, whose requests are tried so often at most."""
+        other = self.changed()
+        other.client.retry = replace(self.retry, tries=min(tries, self.retry.tries))
+        return other
 
     def without_budget(self) -> Self:
         """Return this account, to be read beyond the requests that a day may have."""

@@ -229,12 +229,11 @@ class Sync:
         asked = Slice(self._window(stream, stored, schema, keys), self._parents(stored, schema, keys))
         self.watcher.began(stream, keys, asked)
         spool = self._extracted(stream, asked, keys, lambda runs: self._last_landed(schema, stored.name, keys, runs))
-        how: dict[str, Any] = {"replace_all": replaces_all}
+        may_shrink = self.strategy == "replace" or self.source.is_made_up
+        how: dict[str, Any] = {"replace_all": replaces_all, "may_shrink": may_shrink}
         if is_append:
             begun_at = datetime.fromtimestamp(spool.started_at, UTC)
             how["read"] = begun_at.isoformat(timespec="microseconds")
-        elif self.strategy == "replace":
-            how["may_shrink"] = True
         elif self.strategy == "merge" and not stream.is_partitioned:
             how["keep_missing"] = True
         landed = land(

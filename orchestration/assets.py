@@ -187,7 +187,7 @@ def _extracted(
         keys,
         asked.window,
         source.statistics.since(before),
-        may_shrink=config.confirm_shrink,
+        may_shrink=config.confirm_shrink or source.is_made_up,
         parents=len(asked.parents or ()),
         plan=plan,
     )
@@ -217,7 +217,8 @@ def _replayed(
     )
     context.add_output_metadata({"replayed_from": f"read {read_at} by run {(found.landed_by or ('unknown',))[0]}"})
     asked = window(keys) if stream.selects_a_window else None
-    return Extraction(kind.name, stream, spool, keys, asked, Statistics(), may_shrink=config.confirm_shrink)
+    may_shrink = config.confirm_shrink or kind.is_made_up
+    return Extraction(kind.name, stream, spool, keys, asked, Statistics(), may_shrink=may_shrink)
 
 
 def _known_account(connection: Connection, source: Source) -> str | None:

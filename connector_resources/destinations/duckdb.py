@@ -478,7 +478,7 @@ class DuckDB:
             return {}
         with self._state_read(), self.attached(read_only=True) as connection:
             stored = columns_of(connection, "main", "_state")
-            if not stored:
+            if not stored or not columns_of(connection, source, name):  # whoever dropped the table wants it anew
                 return {}
             begun = "extracted_at" if "extracted_at" in stored else "NULL"
             rows = connection.execute(

@@ -241,8 +241,8 @@ class Batch:
         before = count_rows(self._connection, f"{stored} WHERE _partition IN ({listed(self._partitions)})")
         after = count_rows(self._connection, "batch") + self.quarantined
         advice = (
-            "The table is as it was. If the records are really gone, run it again with `confirm_shrink: true` in its "
-            "run config."
+            "The table is as it was. If the records are really gone, say so: with `confirm_shrink: true` in the run "
+            "config of its asset, or with write_strategy='replace' in a script."
         )
         if is_snapshot and before and (not after or after < before * (1 - max_shrunk_share)):
             raise ShrunkSnapshot(

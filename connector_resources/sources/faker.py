@@ -126,6 +126,7 @@ class Faker(Source):
     """Made-up users, products and purchases; see the module for how they are made."""
 
     name: ClassVar[str] = "faker"
+    is_made_up: ClassVar[bool] = True
     streams: ClassVar[tuple[Stream, ...]] = (users, products, purchases)
 
     count: int = setting("How many users there are, and how many purchases.", variable="FAKER_COUNT", default=1000)

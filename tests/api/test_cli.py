@@ -413,7 +413,7 @@ def test_an_account_has_tables_of_its_own_in_a_file_of_its_own(desk: Path) -> No
 
 
 def test_strategies_and_days_reach_the_engine(desk: Path) -> None:
-    users = ("read", "faker", "--streams", "users", *FAKER)
+    users = ("read", "faker", "--streams", "users", *FAKER, "--duckdb", "mine.duckdb")
     assert data(*users, "--strategy", "append")["streams"]["users"]["rows"] == 50
     assert data(*users, "--strategy", "append")["streams"]["users"]["rows"] == 100
     assert data(*users, "--strategy", "replace")["streams"]["users"]["rows"] == 50
@@ -466,14 +466,14 @@ def test_a_stream_that_fails_takes_no_other_along_and_is_all_that_resume_reads(
 def test_a_refusal_that_needs_a_word_of_a_person_says_which_option_gives_it(
     desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from connector_resources.sources.faker import Faker
+    from connector_resources.sources.aha import Aha
 
-    data("read", "faker", "--streams", "users", *FAKER)
+    data("read", "aha", "--streams", "goals")
     with monkeypatch.context() as changed:
-        changed.setattr(Faker, "read", lambda *asked: iter([Page(())]))
-        assert "--strategy replace" in run("read", "faker", "--streams", "users", *FAKER, code=1).stderr
-        again = data("read", "faker", "--streams", "users", *FAKER, "--strategy", "replace")
-    assert again["streams"]["users"]["rows"] == 0
+        changed.setattr(Aha, "read", lambda *asked: iter([Page(())]))
+        assert "by reading it once with --strategy replace" in run("read", "aha", "--streams", "goals", code=1).stderr
+        again = data("read", "aha", "--streams", "goals", "--strategy", "replace")
+    assert again["streams"]["goals"]["rows"] == 0
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_no_traceback(desk: Path) -> None:

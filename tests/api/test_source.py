@@ -241,7 +241,10 @@ def test_an_account_beside_another_has_a_schema_of_its_own(desk: Path) -> None:
 
 def test_check_says_that_it_succeeded_on_stderr_or_why_not(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     aha().check()
-    assert capsys.readouterr() == ("", "Connection check succeeded for `source-aha`.\n")
+    assert capsys.readouterr() == (
+        "",
+        "Connection check succeeded for `source-aha`, from the sandbox: no real account.\n",
+    )
     config = {**ab.sandbox_config("source-drift")}
     source = ab.get_source("source-drift", config={**config, "conversations_page_size": 50}, mode="sandbox")
     source.connected.__dict__["access_token"] = "expired"
@@ -392,13 +395,55 @@ def test_a_strategy_that_is_none_is_refused(desk: Path) -> None:
 
 
 def test_to_replace_with_no_records_leaves_no_rows(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = faker(streams="users")
-    source.read()
+    source = aha(streams="goals")
+    there = len(source.read()["goals"])
     monkeypatch.setattr(type(source.connected), "read", lambda *asked: iter([Page(())]))
-    with pytest.raises(exceptions.AirbyteConnectorReadError, match="write_strategy='replace'"):
+    with pytest.raises(exceptions.AirbyteConnectorReadError, match="write_strategy='replace' in a script"):
         source.read()
-    assert len(ab.get_default_cache()["users"]) == 50
-    assert list(source.read(write_strategy="replace")["users"]) == []
+    assert len(ab.get_default_cache()["goals"]) == there
+    assert list(source.read(write_strategy="replace")["goals"]) == []
+
+
+def test_of_made_up_records_fewer_may_come_than_before(desk: Path) -> None:
+    counts = [len(ab.get_source("faker", config={"count": count}, streams="users").read()["users"]) for count in (9, 2)]
+    assert counts == [9, 2]
+
+
+def test_a_table_that_was_dropped_is_read_again(desk: Path) -> None:
+    source = aha(streams="features")
+    there = len(source.read()["features"])
+    ab.get_default_cache().execute_sql("DROP TABLE aha.features CASCADE")
+    assert len(source.read()["features"]) == there > 0
+
+
+def test_a_mode_that_is_none_is_refused() -> None:
+    with pytest.raises(exceptions.PyAirbyteInputError, match=r"mode is sandbox or live\..*prod"):
+        ab.get_source("aha", mode="prod")  # type: ignore[arg-type]  # what a user may do
+
+
+def test_a_check_tries_twice_and_no_more(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ab.get_source("drift", config={"access_token": "real", "base_url": "http://127.0.0.1:9"})
+    tries: list[int] = []
+    trying = type(source.connected).trying  # type: ignore[attr-defined]  # it is read over HTTP
+
+    def noting(self: Any, most: int) -> Any:
+        probe = trying(self, most)
+        probe.client.sleep = lambda seconds: tries.append(1)
+        return probe
+
+    monkeypatch.setattr(type(source.connected), "trying", noting)
+    with pytest.raises(exceptions.AirbyteConnectorCheckFailedError, match="ConnectionRefusedError"):
+        source.check()
+    assert len(tries) == 1
+
+
+def test_who_reads_the_sandbox_is_told_so(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = ab.get_source("aha", streams="goals")
+    source.read()
+    assert "aha: reading from the sandbox: no real account." in capsys.readouterr().err
+    assert repr(source) == "<Source source-aha: 1 of 67 streams selected, sandbox>"
+    faker(streams="users", progress=None).read()
+    assert "sandbox" not in capsys.readouterr().err
 
 
 def test_a_stream_that_fails_later_leaves_those_that_finished_and_the_error_has_them(
