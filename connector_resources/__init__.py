@@ -64,12 +64,14 @@ __all__ = [*_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
+    """Import what is asked for. Raises AttributeError, or LeftOut for a name that only PyAirbyte has."""
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from connector_resources.left_out import left_out
+
+    raise left_out(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -525,3 +525,12 @@ def _refusals_named() -> Iterator[None]:
             f"The query could not be run ({str(error).splitlines()[0]}).",
             guidance="Tables are `<source>.<stream>`; `cache.streams` has those there are.",
         ) from error
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        """Raise AttributeError for what this module has not, or LeftOut with the reason for a cache of PyAirbyte's."""
+        from connector_resources.left_out import left_out
+
+        raise left_out(__name__, name)

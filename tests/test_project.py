@@ -53,6 +53,7 @@ FLOORS = {
     "connector_resources.connecting": 4,
     "connector_resources.environment": 4,
     "connector_resources.landing": 4,
+    "connector_resources.left_out": 4,
     "connector_resources.progress": 4,
     "connector_resources.records": 4,
     "connector_resources.strategies": 4,

@@ -1,5 +1,6 @@
 """What docs/migrate_from_pyairbyte.md shows runs, and what it promises is held by a test."""
 
+import importlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -187,3 +188,24 @@ def test_the_contact_of_an_address_is_a_stream_of_its_own(desk: Path) -> None:
     (contact,) = result["contacts_by_email"]
     assert contact["attributes"]["email"] == config["email"]
     assert len(result["contacts"]) > 1
+
+
+LEFT_OUT = next(line for line in section("What is different").splitlines() if line.startswith("| `PostgresCache`"))
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(\w+)`", LEFT_OUT.split(" | ")[0]))
+def test_a_name_that_only_pyairbyte_has_is_told_with_what_to_take_instead(name: str) -> None:
+    said = rf"{name} of PyAirbyte is not here\. \w.{{30}}"
+    modules = ["connector_resources", *(["connector_resources.caches"] if name.endswith("Cache") else [])]
+    for module in modules:
+        with pytest.raises(ImportError, match=said):
+            exec(f"from {module} import {name}")
+        with pytest.raises(ImportError, match=said):
+            getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("module", ["connector_resources", "connector_resources.caches"])
+def test_a_name_that_nobody_has_is_an_attribute_error_as_ever(module: str) -> None:
+    assert not hasattr(importlib.import_module(module), "get_sauce")
+    with pytest.raises(ImportError, match="cannot import name 'get_sauce'"):
+        exec(f"from {module} import get_sauce")
