@@ -180,6 +180,7 @@ class DuckDB:
                 f"Set DUCKDB_MEMORY_LIMIT to another one, such as {MEMORY_LIMIT}."
             ) from error
         try:
+            connection.execute("SET enable_progress_bar = false")  # else it is drawn on stdout in shells and notebooks
             for name, value in CONNECTION_SETTINGS.items():
                 connection.execute(f"SET {name} = {literal(value)}")
             yield connection

@@ -573,6 +573,12 @@ def test_what_the_reader_cannot_read_at_all_is_named(store: DuckDB) -> None:
 # -- time zone, memory, temporary files -------------------------------------------------------------------------------
 
 
+def test_duckdb_draws_no_bar_on_the_output_of_a_shell(store: DuckDB, tmp_path: Path) -> None:
+    """Where there is no script, DuckDB takes Python for a shell, and draws bars of its own."""
+    code = f"{CHILD}\nland(store, thing(1))\nprint(store.query(\"SELECT current_setting('enable_progress_bar')\"))"
+    assert said(child(code, tmp_path)) == "[(False,)]"
+
+
 def test_instants_are_in_utc_whatever_zone_the_machine_has(store: DuckDB, tmp_path: Path) -> None:
     code = f"""{CHILD}
 from connector_resources.streams import Window
