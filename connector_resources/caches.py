@@ -23,7 +23,14 @@ from connector_resources.datasets import DEFAULT_ARROW_MAX_CHUNK_SIZE, CachedDat
 from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB
 from connector_resources.destinations.duckdb_claims import claims
 from connector_resources.destinations.duckdb_rows import Selection, decoded
-from connector_resources.destinations.duckdb_tables import TYPES, columns_of, quoted, transaction
+from connector_resources.destinations.duckdb_tables import (
+    MISSING_COLUMN,
+    TYPES,
+    columns_of,
+    quoted,
+    refusal,
+    transaction,
+)
 from connector_resources.environment import Mode
 from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyteCacheError, PyAirbyteInputError
 from connector_resources.streams import Stream
@@ -522,8 +529,10 @@ def _refusals_named() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise PyAirbyteInputError(
-            f"The query could not be run ({str(error).splitlines()[0]}).",
-            guidance="Tables are `<source>.<stream>`; `cache.streams` has those there are.",
+            f"The query could not be run ({refusal(error)}).",
+            guidance="`cache['<stream>'].column_names` has the columns of a stream."
+            if MISSING_COLUMN.search(str(error))
+            else "Tables are `<source>.<stream>`; `cache.streams` has those there are.",
         ) from error
 
 

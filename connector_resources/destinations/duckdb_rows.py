@@ -30,6 +30,7 @@ from connector_resources.destinations.duckdb_tables import (
     is_table,
     literal,
     quoted,
+    refusal,
 )
 from connector_resources.errors import ConfigurationError, PartitionMissing
 
@@ -244,7 +245,7 @@ class Selection:
             yield
         except (duckdb.ProgrammingError, duckdb.DataError) as error:
             raise ConfigurationError(
-                f"{self}: the filter cannot be applied ({str(error).splitlines()[0]}). It is SQL about the columns of "
+                f"{self}: the filter cannot be applied ({refusal(error)}). It is SQL about the columns of "
                 "the table; a name that is not a plain word stands in double quotes, a text in single ones."
             ) from error
 

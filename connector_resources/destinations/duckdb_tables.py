@@ -199,6 +199,16 @@ def columns_of(connection: duckdb.DuckDBPyConnection, schema: str, name: str) ->
 MISSING_COLUMN = re.compile(r'(?:Referenced column|does not have a column named) "(.+?)"')
 
 
+_NEAR_NAMES = re.compile(r"^(Candidate bindings|Did you mean)[: ]*(.+)$", re.MULTILINE)
+
+
+def refusal(error: duckdb.Error) -> str:
+    """Return what DuckDB has against a query, and the names it takes for those that were meant; not the query."""
+    text = str(error)
+    first = text.splitlines()[0]
+    return f"{first.rstrip('!')}; {near[1]} {near[2]}" if (near := _NEAR_NAMES.search(text)) else first
+
+
 def require_columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str, needed: Collection[str]) -> None:
     """Raise SchemaConflict, listing the columns there are, where a table lacks one of those needed."""
     stored = columns_of(connection, schema, name)

@@ -139,6 +139,11 @@ def test_what_is_wrong_with_a_query_is_said(cache: DuckDBCache) -> None:
         cache.run_sql_query("SELEKT 1")
     with pytest.raises(PyAirbyteInputError, match="Table with name nope does not exist"):
         cache.run_sql_query("SELECT * FROM nope")
+    with pytest.raises(PyAirbyteInputError, match=r'Table with name usrs .*; Did you mean .*users"\?\)\. Tables are'):
+        cache.run_sql_query("SELECT * FROM usrs")
+    for column in ("nam", "u.nam"):
+        with pytest.raises(PyAirbyteInputError, match=r'"nam".*; Candidate bindings "name".*\)\. .*has the columns of'):
+            cache.run_sql_query(f"SELECT {column} FROM crm.users u")
 
 
 # One file, many who use it

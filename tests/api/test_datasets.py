@@ -276,6 +276,7 @@ def test_a_filter_may_be_an_expression_of_sqlalchemy(cache: DuckDBCache) -> None
     ("wrong", "said_so"),
     [
         ("no_such_column = 1", 'Referenced column "no_such_column" not found'),
+        ("nam = 'Ada'", r'"nam" not found in FROM clause; Candidate bindings "name"[^\n]*\)\.'),
         ("id = = 1", "syntax error"),
         ("id = 'not a number'", "Could not convert string"),
         ("id = 1) OR (true", "Parser Error"),
