@@ -160,7 +160,9 @@ def _is_of_type(schema: Mapping[str, Any], value: object) -> bool:
 def _misfits(schema: Mapping[str, Any], value: object, where: str) -> Iterator[str]:
     """Yield what keeps a value from being what a schema says, without the value."""
     if not _is_of_type(schema, value):
-        yield f"expected {schema['type']}, got {_type_of(value)} @ {where}"
+        is_near = schema["type"] == "integer" and isinstance(value, float)
+        got = "a number with a decimal point" if is_near else _type_of(value)
+        yield f"expected {schema['type']}, got {got} @ {where}"
     elif isinstance(value, (list, tuple)):
         for place, item in enumerate(value):
             yield from _misfits(schema.get("items", {}), item, f"{where}[{place}]")

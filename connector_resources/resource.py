@@ -51,16 +51,20 @@ _TOKEN_REFUSED_STATUSES = (400, 404, 410, 422)
 """How APIs answer to a page token that has expired; in a reading from the start these are final."""
 
 
-def setting(description: str, *, variable: str, default: Any = "", secret: bool = False) -> Any:
+def setting(
+    description: str, *, variable: str, default: Any = "", secret: bool = False, least: int | None = None
+) -> Any:
     """Return the field of a source that `from_environment` fills from `variable`.
 
-    A secret is masked in the web UI, and left out of the source's repr, which logs and tracebacks show.
+    A secret is masked in the web UI, and left out of the source's repr, which logs and tracebacks show. `least` is what
+    a configuration of the Python API is held to; the source itself is, where its `check` says so.
     """
+    bound = {} if least is None else {"minimum": least}
     return Field(
         default=default,
         repr=not secret,
         description=description + _environment(variable),
-        json_schema_extra={"variable": variable, "dagster__is_secret": secret},
+        json_schema_extra={"variable": variable, "dagster__is_secret": secret, **bound},
     )
 
 

@@ -129,13 +129,18 @@ class Faker(Source):
     is_made_up: ClassVar[bool] = True
     streams: ClassVar[tuple[Stream, ...]] = (users, products, purchases)
 
-    count: int = setting("How many users there are, and how many purchases.", variable="FAKER_COUNT", default=1000)
+    count: int = setting(
+        "How many users there are, and how many purchases.", variable="FAKER_COUNT", default=1000, least=1
+    )
     seed: int = setting(
         "Which users: the same seed gives the same records, -1 gives others at every sync.",
         variable="FAKER_SEED",
         default=-1,
+        least=-1,
     )
-    records_per_slice: int = setting("How many records a page holds.", variable="FAKER_RECORDS_PER_SLICE", default=1000)
+    records_per_slice: int = setting(
+        "How many records a page holds.", variable="FAKER_RECORDS_PER_SLICE", default=1000, least=1
+    )
     always_updated: bool = setting(
         "Whether updated_at is the time of the sync. If not, a sync with a fixed seed repeats the one before exactly.",
         variable="FAKER_ALWAYS_UPDATED",
@@ -146,6 +151,7 @@ class Faker(Source):
         "made one by one. The records are the same for any number.",
         variable="FAKER_PARALLELISM",
         default=4,
+        least=1,
     )
 
     @classmethod

@@ -148,6 +148,8 @@ UNFIT: list[tuple[type[Source], Any, str]] = [
         ),
     ),
     (Faker, {"count": "12"}, "expected integer, got string @ $.count"),
+    (Faker, {"count": 5000.0}, "expected integer, got a number with a decimal point @ $.count"),
+    (Faker, {"count": -5, "seed": -2}, "expected at least 1 @ $.count; expected at least -1 @ $.seed"),
     (Faker, {"seed": True}, "expected integer, got boolean @ $.seed"),
     (Faker, {"always_updated": 1}, "expected boolean, got integer @ $.always_updated"),
     (
@@ -392,6 +394,7 @@ def test_the_specification_marks_the_secrets_and_says_what_is_required() -> None
         "description": "How many users there are, and how many purchases.",
         "type": "integer",
         "default": 1000,
+        "minimum": 1,
         "order": 0,
     }
 
