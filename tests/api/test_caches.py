@@ -1,5 +1,6 @@
 """Caches: which database, which streams in it, SQL about them, and that no rows of two kinds mix."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,6 +148,20 @@ def test_what_is_wrong_with_a_query_is_said(cache: DuckDBCache) -> None:
 
 
 # One file, many who use it
+
+
+def test_beside_the_file_of_a_cache_are_its_locks_and_its_spools_and_it_does_without_them(
+    desk: Path, cache: DuckDBCache
+) -> None:
+    source = ab.get_source("source-faker", config={"count": 2, "seed": 1}, streams=["users"], progress=False)
+    source.read(cache)
+    own = cache.db_path.name
+    beside = sorted(path.name for path in cache.cache_dir.iterdir())
+    assert beside == [own, *(f"{own}.{ending}" for ending in ("lock", "spools", "turn"))]
+    shutil.rmtree(cache.spools)
+    for ending in ("lock", "turn"):
+        Path(f"{cache.db_path}.{ending}").unlink()
+    assert len(source.read(cache)["users"]) == len(cache["users"]) == 2
 
 
 OTHER = """
