@@ -189,7 +189,7 @@ def documents_of(
     `stream` is None where nobody knows it: then the first row's keys are the columns, and there are no ids. Properties
     may be paths into JSON columns, `workflow_status.name`. Several of `content_properties` get a heading each; the
     metadata stand above them with `render_metadata`. `beside` gives the rows of other streams that belong to these;
-    without it a document is made of its own row. `source` goes into ids and metadata.
+    without it a document is made of its own row, and the log says what it lacks. `source` goes into ids and metadata.
 
     Raises PyAirbyteInputError for a property that neither the stream nor the first row has.
     """
@@ -226,6 +226,12 @@ def documents_of(
     )
     rows = chain((first,), every)
     if made.thread is None or beside is None:
+        if made.thread is not None:
+            logger.warning(
+                "%s: documents are made without %s, which are another stream. read() both streams, and take "
+                "to_documents() of the result.",
+                *(".".join(filter(None, (source, stream.name if stream else ""))), made.thread.rows.stream),
+            )
         for row in rows:
             yield made.document(row)
         return

@@ -355,6 +355,17 @@ def test_documents_are_made_of_records_without_a_cache(desk: Path) -> None:
     assert all(document.content and document.id for document in documents)
 
 
+def test_documents_that_lack_what_another_stream_has_say_so_once(desk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = ab.get_source("source-drift", config=ab.sandbox_config("source-drift"), progress=False)
+    assert len(list(itertools.islice(source.get_documents("conversations"), 3))) == 3
+    (told,) = caplog.messages
+    assert told.startswith("drift.conversations: documents are made without messages, which are another stream. read()")
+    caplog.clear()
+    assert list(itertools.islice(source.get_documents("conversations", content_properties=["status"]), 1))
+    assert list(itertools.islice(source.get_documents("users"), 1))
+    assert caplog.messages == []
+
+
 # Reading
 
 
