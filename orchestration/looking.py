@@ -7,7 +7,10 @@ from typing import Any
 
 import dagster as dg
 import msgspec
-from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+)
 
 from connector_resources.http.messages import Request
 from connector_resources.http.stream import HttpStream
@@ -52,9 +55,7 @@ def _tell_checks_again(context: dg.AssetExecutionContext) -> None:
         check = event.asset_check_planned_data.asset_check_key
         if check.asset_key != context.asset_key:
             continue
-        every = instance.event_log_storage.get_asset_check_execution_history(check, limit=2)
-        before = next((each for each in every if each.run_id != context.run.run_id), None)
-        if before is not None and before.status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES:
+        if (before := _last_found(instance, check, context.run.run_id)) is not None:
             found = before.evaluation
             assert found is not None
             context.log_event(
@@ -70,6 +71,22 @@ def _tell_checks_again(context: dg.AssetExecutionContext) -> None:
                     partition=found.partition,
                 )
             )
+
+
+def _last_found(instance: dg.DagsterInstance, check: dg.AssetCheckKey, run_id: str) -> AssetCheckExecutionRecord | None:
+    """Return what the last other run has found, if that is what it set out to; a run over days plans each apart."""
+    cursor: int | None = None
+    while every := instance.event_log_storage.get_asset_check_execution_history(check, limit=_AT_ONCE, cursor=cursor):
+        others = [each for each in every if each.run_id != run_id]
+        if others:
+            runs_own = [each for each in others if each.run_id == others[0].run_id]
+            return next((each for each in runs_own if each.status in _FOUND), None)
+        cursor = every[-1].id
+    return None
+
+
+_AT_ONCE = 200
+_FOUND = COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 
 def first_request(source: Source, stream: Stream, slice: Slice) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def _template() -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "number": lambda value: "–" if value is None else f"{value:,.0f}",
+        "nearby": lambda path: "/".join(Path(path).parts[-2:]),
         "duration": lambda value: "–" if value is None else duration(value),
         "instant": _instant,
         "age": _age,

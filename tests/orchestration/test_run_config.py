@@ -1,6 +1,6 @@
 """What a run may be told in the launchpad, and that it does just that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -96,17 +96,23 @@ def tidy(project: Project) -> Project:
     return project
 
 
-def looked(project: Project, checks: dg.AssetsDefinition, **config: Any) -> dict[str, tuple[Any, ...]]:
+def looked(
+    project: Project, checks: dg.AssetsDefinition, name: str = "users", days: Sequence[str] = (), **config: Any
+) -> dict[str, tuple[Any, ...]]:
     """What Dagster says of an asset's checks after a run with this config: their status, severity and metadata."""
-    stream = project.asset("drift/users")
+    stream = project.asset(f"drift/{name}")
+    tags = (
+        {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]} if days else {}
+    )
     done = dg.materialize(
         [stream, checks],
         instance=project.instance,
         resources=project.resources(),
-        run_config={"ops": {"drift__users": {"config": config}}},
+        run_config={"ops": {f"drift__{name}": {"config": config}}},
+        tags=tags,
         raise_on_error=False,
     )
-    assert {event.step_key for event in done.all_events if event.is_step_failure} <= {"drift__users_checks"}
+    assert {event.step_key for event in done.all_events if event.is_step_failure} <= {f"drift__{name}_checks"}
     found = project.instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks.check_keys))
     return {key.name: (done.run_id == each.run_id, each.status, each.evaluation) for key, each in found.items()}
 
@@ -135,6 +141,16 @@ def test_checks_say_after_a_run_that_only_looks_what_they_said_before(tidy: Proj
                 partition=said.partition,
             )
     assert len(after) == len(before)
+
+
+def test_checks_say_after_a_look_at_several_days_what_they_said_before(tidy: Project) -> None:
+    kind = kind_of("drift")
+    checks = stream_checks(kind, kind.stream("conversations"))
+    before = looked(tidy, checks, "conversations", DAYS[:3])
+    assert {status.value for _, status, _ in before.values()} == {"SUCCEEDED"}
+    for days in (DAYS[:3], DAYS[:3], DAYS[1:3]):  # Dagster plans each check once for each day
+        after = looked(tidy, checks, "conversations", days, dry_run=True)
+        assert {(is_of_the_run, status.value) for is_of_the_run, status, _ in after.values()} == {(True, "SUCCEEDED")}
 
 
 def test_checks_that_have_never_looked_say_nothing_after_a_run_that_only_looks(tidy: Project) -> None:

@@ -117,7 +117,9 @@ def test_what_comes_from_elsewhere_is_text_on_the_page_and_never_markup() -> Non
         elements = Elements(page(full_report(name)))
         assert elements.tags == plain.tags
         assert {key for key, _ in elements.attributes} == {key for key, _ in plain.attributes}
-        assert [text for text in elements.texts if text.strip() == name] == [name] * 10
+        assert ("title", name) in elements.attributes  # of the database; its text is the end of its path
+        is_shown_whole = len(Path(name).parts) <= 2 and "//" not in name
+        assert [text for text in elements.texts if text.strip() == name] == [name] * (11 if is_shown_whole else 10)
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_forbids_a_browser_to_ask_for_it() -> None:
@@ -164,7 +166,8 @@ def test_the_same_report_gives_the_same_page() -> None:
 
 
 def test_a_report_on_nothing_is_a_page_too() -> None:
-    text = page(Report(NOW, "live", "data/live.duckdb", 0, "run", []))
+    text = page(Report(NOW, "live", "/srv/headrace/data/live.duckdb", 0, "run", []))
+    assert '<span title="/srv/headrace/data/live.duckdb">data/live.duckdb</span>' in text
     assert "No day has been landed." in text
     assert "Nothing was sent in the last seven days." in text
     assert "There was no run in the last 30 days." in text
