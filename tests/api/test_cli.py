@@ -492,6 +492,7 @@ from connector_resources.cli import cli
 from connector_resources.spool import SpoolWriter
 
 append = SpoolWriter.append
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 def stopping(writer, page):
     append(writer, page)
