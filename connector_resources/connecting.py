@@ -19,9 +19,6 @@ EARLIEST = date(2010, 1, 1)
 _OLDEST = date(1970, 1, 1)
 """What is asked for before it, as with 0001-01-01 for everything, is asked for from here on."""
 
-SANDBOX_DAYS = 90
-"""Everything of the sandbox that changes does so in so many days before today."""
-
 
 def mode_of(kind: type[Source], config: Mapping[str, Any] | None, asked: Mode | None) -> Mode:
     """Return where a source with this configuration reads.
@@ -67,7 +64,7 @@ def connected(kind: type[Source], config: Mapping[str, Any] | None, mode: Mode) 
             fields = {**({} if is_http else fields), **lasting_credentials(kind.connector)}
     if is_http:
         fields.setdefault("state_folder", str(environment.data_folder() / "state" / mode))
-        fields.setdefault("daily_request_budget", round(environment.number("DAILY_REQUEST_BUDGET", 0)))
+        fields.setdefault("daily_request_budget", environment.whole("DAILY_REQUEST_BUDGET", 0))
         if mode == "sandbox":
             fields.setdefault("rate_limit_factor", environment.number("SANDBOX_LIMITS", 1.0))
             if not fields.get("base_url"):
@@ -105,7 +102,7 @@ def first_day(mode: Mode, asked: date | str | None) -> date:
         if not isinstance(asked, date):
             raise PyAirbyteInputError("start_date is no day.", guidance="Write it as YYYY-MM-DD.")
         return max(asked, _OLDEST)
-    default = EARLIEST if mode == "live" else sandbox_today() - timedelta(days=SANDBOX_DAYS)
+    default = EARLIEST if mode == "live" else sandbox_today() - timedelta(days=environment.SANDBOX_DAYS)
     return max(environment.day("PARTITIONS_START") or default, _OLDEST)
 
 
@@ -122,7 +119,7 @@ def _sandbox_url() -> str:
 
     return running_sandbox(
         Settings(
-            seed=round(environment.number("SANDBOX_SEED", 1)),
+            seed=environment.whole("SANDBOX_SEED", 1),
             scale=environment.number("SANDBOX_SCALE", 1.0),
             limits=environment.number("SANDBOX_LIMITS", 1.0),
             today=sandbox_today(),

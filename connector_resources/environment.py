@@ -1,5 +1,6 @@
-"""What the environment and the file .env set for the Python API: the same variables that the assets go by."""
+"""Variables and what they may be, for the settings of the assets and for the Python API, which reads .env by itself."""
 
+import math
 import os
 from collections.abc import Mapping
 from datetime import date
@@ -11,6 +12,9 @@ from connector_resources.errors import ConfigurationError
 Mode = Literal["sandbox", "live"]
 """Where sources read: a local server that keeps the vendors' rules, or the vendors."""
 
+SANDBOX_DAYS = 90
+"""Everything of the sandbox that changes does so in so many days before today."""
+
 
 def environment() -> Mapping[str, str]:
     """Return the variables that are set, those of .env in the working directory among them; the environment wins."""
@@ -19,9 +23,9 @@ def environment() -> Mapping[str, str]:
     return {**{name: value for name, value in dotenv_values(".env").items() if value is not None}, **os.environ}
 
 
-def mode() -> Mode | None:
+def mode(variables: Mapping[str, str] | None = None) -> Mode | None:
     """Return CONNECTOR_MODE, None where nobody has set it. Raises ConfigurationError where it is neither of two."""
-    match environment().get("CONNECTOR_MODE"):
+    match (environment() if variables is None else variables).get("CONNECTOR_MODE"):
         case None | "":
             return None
         case "sandbox":
@@ -37,9 +41,9 @@ def data_folder() -> Path:
     return Path(environment().get("DATA_FOLDER") or "data")
 
 
-def day(variable: str) -> date | None:
+def day(variable: str, variables: Mapping[str, str] | None = None) -> date | None:
     """Return the day that a variable has, None where it is not set. Raises ConfigurationError naming it."""
-    text = environment().get(variable)
+    text = _text(variable, variables)
     if not text:
         return None
     try:
@@ -48,10 +52,32 @@ def day(variable: str) -> date | None:
         raise ConfigurationError(f"{variable} is {text!r}; set it to a day as YYYY-MM-DD.") from error
 
 
-def number(variable: str, default: float) -> float:
-    """Return the number that a variable has. Raises ConfigurationError naming it."""
-    text = environment().get(variable)
+def number(
+    variable: str, default: float, variables: Mapping[str, str] | None = None, *, most: float = math.inf
+) -> float:
+    """Return the number that a variable has, not negative and at most `most`. Raises ConfigurationError naming it."""
+    text = _text(variable, variables)
+    if not text:
+        return default
     try:
-        return float(text) if text else default
+        value = float(text)
     except ValueError as error:
         raise ConfigurationError(f"{variable} is {text!r}; set it to a number.") from error
+    if not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"{variable} is {text!r}; set it to a finite number that is not negative.")
+    if value > most:
+        raise ConfigurationError(f"{variable} is {text!r}; set it to {most:,.0f} at most.")
+    return value
+
+
+def whole(variable: str, default: int, variables: Mapping[str, str] | None = None, *, most: float = math.inf) -> int:
+    """Return the whole number that a variable has, as `number` does."""
+    value = number(variable, default, variables, most=most)
+    if value != int(value):
+        raise ConfigurationError(f"{variable} is {_text(variable, variables)!r}; set it to a whole number.")
+    return int(value)
+
+
+def _text(variable: str, variables: Mapping[str, str] | None) -> str | None:
+    """Return what a variable has in `variables`; without these, in the environment."""
+    return (environment() if variables is None else variables).get(variable)

@@ -22,6 +22,7 @@ from connector_resources.days import SETTLED, days_between, is_complete, window,
 from connector_resources.destinations.duckdb import DuckDB, Landed
 from connector_resources.destinations.duckdb_claims import BY, Claim, Layout, claim, held
 from connector_resources.destinations.duckdb_current import CLOCKS_APART
+from connector_resources.environment import Mode
 from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
 from connector_resources.landing import land, landings_of
 from connector_resources.resource import HttpSource, Source
@@ -135,7 +136,7 @@ class Sync:
 
     source: Source
     cache: Cache
-    mode: Literal["sandbox", "live"]
+    mode: Mode
     start: date
     strategy: Strategy = "auto"
     is_full: bool = False

@@ -5,13 +5,14 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 
 from connector_resources.destinations.duckdb import DuckDB
+from connector_resources.environment import Mode
 from connector_resources.resource import HttpSource, Source
 from orchestration.automation import automation_sensor
 from orchestration.catch_up import catch_up_sensor
 from orchestration.failure_webhook import failure_webhook
 from orchestration.landed_elsewhere import landed_elsewhere
 from orchestration.schedules import Streams, daily_schedule, hourly_schedule
-from orchestration.settings import Mode, Settings
+from orchestration.settings import Settings
 
 
 def is_scheduled(source: type[Source], mode: Mode) -> bool:

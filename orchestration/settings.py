@@ -1,24 +1,21 @@
 """What the environment sets for the whole project, read once when the definitions load."""
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connector_resources.destinations.duckdb import MEMORY_LIMIT
+from connector_resources.environment import SANDBOX_DAYS, Mode, day, number, whole
+from connector_resources.environment import mode as mode_of
 from connector_resources.errors import ConfigurationError
 from connector_resources.streams import Stream
 from orchestration.pace import DailyTick
 
-Mode = Literal["sandbox", "live"]
-
 _LIVE_START = date(2026, 1, 1)
-_SANDBOX_DAYS = 90
 _SANDBOX_FROM = date(2000, 1, 1)
 _MOST_DAYS = 36_500
 _MOST_GB = 1e6
@@ -98,54 +95,42 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read the settings. Raises ConfigurationError, naming the variable and what it may be."""
-        mode = environment.get("CONNECTOR_MODE") or "sandbox"
-        if mode not in ("sandbox", "live"):
-            raise ConfigurationError(f"CONNECTOR_MODE is {mode!r}; set it to sandbox or live.")
-        today = _date(environment, "SANDBOX_TODAY", datetime.now(UTC).date())
+        mode = mode_of(environment) or "sandbox"
+        today = day("SANDBOX_TODAY", environment) or datetime.now(UTC).date()
         if today > datetime.now(UTC).date():
             raise ConfigurationError(f"SANDBOX_TODAY is {today}; it may not lie in the future (UTC).")
         if today < _SANDBOX_FROM:
             raise ConfigurationError(f"SANDBOX_TODAY is {today}; set it to {_SANDBOX_FROM} or a later day.")
-        default_start = today - timedelta(days=_SANDBOX_DAYS) if mode == "sandbox" else _LIVE_START
-        start = _date(environment, "PARTITIONS_START", default_start)
+        default_start = today - timedelta(days=SANDBOX_DAYS) if mode == "sandbox" else _LIVE_START
+        start = day("PARTITIONS_START", environment) or default_start
         if start >= datetime.now(UTC).date():
             raise ConfigurationError(f"PARTITIONS_START is {start}; set it to a day that is over (UTC).")
         names = (name.strip() for name in environment.get("ENABLED_STREAMS", "").split(","))
         return cls(
-            mode=cast(Mode, mode),
+            mode=mode,
             data_folder=_folder(environment, "DATA_FOLDER", "data"),
             start=start,
             enabled=frozenset(name for name in names if name),
             sandbox_url=environment.get("SANDBOX_URL", ""),
-            sandbox_scale=_number(environment, "SANDBOX_SCALE", 1.0),
-            sandbox_limits=_number(environment, "SANDBOX_LIMITS", 1.0),
-            sandbox_seed=_whole(environment, "SANDBOX_SEED", 1),
+            sandbox_scale=number("SANDBOX_SCALE", 1.0, environment),
+            sandbox_limits=number("SANDBOX_LIMITS", 1.0, environment),
+            sandbox_seed=whole("SANDBOX_SEED", 1, environment),
             sandbox_today=today,
             memory_limit=_memory(environment, "DUCKDB_MEMORY_LIMIT", MEMORY_LIMIT),
-            keep_spools_days=_number(environment, "KEEP_SPOOLS_DAYS", 7.0, most=_MOST_DAYS),
-            keep_spools_bytes=round(_number(environment, "KEEP_SPOOLS_GB", 2.0, most=_MOST_GB) * 1e9),
+            keep_spools_days=number("KEEP_SPOOLS_DAYS", 7.0, environment, most=_MOST_DAYS),
+            keep_spools_bytes=round(number("KEEP_SPOOLS_GB", 2.0, environment, most=_MOST_GB) * 1e9),
             automatic_runs=_switch(environment, "AUTOMATIC_RUNS"),
             tick=DailyTick(_time(environment, "SCHEDULE_TIME", DailyTick().time), _zone(environment)),
-            lookback_days=_whole(environment, "SCHEDULE_LOOKBACK_DAYS", 0, most=_MOST_DAYS),
-            catch_up_days=_whole(environment, "CATCH_UP_DAYS", 14, most=_MOST_DAYS),
-            catch_up_requests_per_day=_whole(environment, "CATCH_UP_REQUESTS_PER_DAY", 5_000),
+            lookback_days=whole("SCHEDULE_LOOKBACK_DAYS", 0, environment, most=_MOST_DAYS),
+            catch_up_days=whole("CATCH_UP_DAYS", 14, environment, most=_MOST_DAYS),
+            catch_up_requests_per_day=whole("CATCH_UP_REQUESTS_PER_DAY", 5_000, environment),
             failure_webhook_url=_address(environment, "FAILURE_WEBHOOK_URL"),
             webserver_url=_address(environment, "DAGSTER_WEBSERVER_URL").rstrip("/"),
-            daily_request_budget=_whole(environment, "DAILY_REQUEST_BUDGET", 0),
+            daily_request_budget=whole("DAILY_REQUEST_BUDGET", 0, environment),
             owners=_owners(environment),
             accounts_file=Path(environment["ACCOUNTS_FILE"]) if environment.get("ACCOUNTS_FILE") else None,
             exports_file=Path(environment["EXPORTS_FILE"]) if environment.get("EXPORTS_FILE") else None,
         )
-
-
-def _date(environment: Mapping[str, str], variable: str, default: date) -> date:
-    text = environment.get(variable)
-    if not text:
-        return default
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{variable} is {text!r}; set it to a day as YYYY-MM-DD.") from error
 
 
 def _time(environment: Mapping[str, str], variable: str, default: time) -> time:
@@ -190,21 +175,6 @@ def _folder(environment: Mapping[str, str], variable: str, default: str) -> Path
     return path
 
 
-def _number(environment: Mapping[str, str], variable: str, default: float, *, most: float = math.inf) -> float:
-    text = environment.get(variable)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{variable} is {text!r}; set it to a number.") from error
-    if not math.isfinite(value) or value < 0:
-        raise ConfigurationError(f"{variable} is {text!r}; set it to a finite number that is not negative.")
-    if value > most:
-        raise ConfigurationError(f"{variable} is {text!r}; set it to {most:,.0f} at most.")
-    return value
-
-
 def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
     text = (environment.get(variable) or default).strip()
     # Not a percentage, which DuckDB documents and refuses; and it takes less than nothing for no limit.
@@ -231,10 +201,3 @@ def _owners(environment: Mapping[str, str]) -> tuple[str, ...]:
                 f"ASSET_OWNERS names {owner!r}; an owner is an e-mail address or a team, such as team:crm."
             )
     return owners
-
-
-def _whole(environment: Mapping[str, str], variable: str, default: int, *, most: float = math.inf) -> int:
-    value = _number(environment, variable, default, most=most)
-    if value != int(value):
-        raise ConfigurationError(f"{variable} is {environment[variable]!r}; set it to a whole number.")
-    return int(value)

@@ -11,13 +11,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from connector_resources.environment import Mode
 from connector_resources.errors import ConfigurationError, MissingCredential
 from connector_resources.resource import HttpSource, Source
 from connector_resources.sources import discover
 from orchestration import frames
 from orchestration.accounts import Account, read_accounts
 from orchestration.connection import connection, source_resource
-from orchestration.settings import Mode, Settings
+from orchestration.settings import Settings
 from tests.test_definitions import definitions
 
 ROOT = Path(__file__).parents[1]

@@ -1,5 +1,7 @@
 """The assets and the Python API on the same tables: whoever comes later goes on where the other has stopped."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,45 +64,45 @@ def rows(project: Project, table: str) -> list[tuple[Any, ...]]:
     return project.store.query(f"SELECT {', '.join(names)} FROM {table} ORDER BY ALL")
 
 
+@dataclass
+class Line:
+    """A line that dies at the fifth page of a reading, and the tokens that readings were begun with."""
+
+    is_dead: bool = True
+    tokens: list[str | None] = field(default_factory=list)
+
+    def reading(self, read: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `read` over this line."""
+
+        def over(source: Any, stream: Any, slice: Any, token: str | None = None) -> Any:
+            self.tokens.append(token)
+            for number, page in enumerate(read(source, stream, slice, token)):
+                if self.is_dead and number == 4:
+                    raise RequestRetryable("The line is dead.")
+                yield page
+
+        return over
+
+
 def test_a_run_goes_on_with_the_pages_that_a_script_has_read(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = ab.get_source("faker", streams="users", progress=False)
-    kind, tokens = type(source.connected), list[str | None]()
-    read, breaks = kind.read, [True]
-
-    def breaking(self: Any, stream: Any, slice: Any, token: str | None = None) -> Any:
-        tokens.append(token)
-        for number, page in enumerate(read(self, stream, slice, token)):
-            if breaks and number == 4:
-                raise RequestRetryable("The line is dead.")
-            yield page
-
-    monkeypatch.setattr(kind, "read", breaking)
+    source, line = ab.get_source("faker", streams="users", progress=False), Line()
+    monkeypatch.setattr(type(source.connected), "read", line.reading(type(source.connected).read))
     with pytest.raises(ConnectorError, match="The line is dead"):
         source.read()
-    breaks.clear()
+    line.is_dead = False
     result = shared.run("faker/users")
     assert result.success
     assert materialized(result, "faker/users")[None]["records_received"] == 1000
-    assert [token is None for token in tokens] == [True, False]
+    assert [token is None for token in line.tokens] == [True, False]
 
 
 def test_a_script_goes_on_with_the_pages_that_a_run_has_read(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = ab.get_source("faker", streams="users", progress=False)
-    kind, tokens = type(source.connected), list[str | None]()
-    read, breaks = kind.read, [True]
-
-    def breaking(self: Any, stream: Any, slice: Any, token: str | None = None) -> Any:
-        tokens.append(token)
-        for number, page in enumerate(read(self, stream, slice, token)):
-            if breaks and number == 4:
-                raise RequestRetryable("The line is dead.")
-            yield page
-
-    monkeypatch.setattr(kind, "read", breaking)
+    source, line = ab.get_source("faker", streams="users", progress=False), Line()
+    monkeypatch.setattr(type(source.connected), "read", line.reading(type(source.connected).read))
     assert not shared.run("faker/users").success
-    breaks.clear()
+    line.is_dead = False
     assert source.read().processed_records == 1000
-    assert [token is None for token in tokens] == [True, False]
+    assert [token is None for token in line.tokens] == [True, False]
 
 
 def test_what_a_script_has_landed_is_what_a_frame_is_made_of(shared: Project) -> None:
