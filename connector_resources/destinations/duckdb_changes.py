@@ -78,8 +78,8 @@ def _compared(
         )
         rows = connection.execute(
             f"SELECT _partition, {differs} FROM (SELECT {names} FROM compared WHERE _hash_before <> _hash_after "
-            f"LIMIT {_MOST_ROWS_COMPARED}) JOIN batch USING ({names}) JOIN {table} AS before USING ({names}) "
-            "GROUP BY _partition"
+            f"LIMIT {_MOST_ROWS_COMPARED}) JOIN batch USING ({names}) "
+            f"JOIN (FROM {table} WHERE {of_them}) AS before USING ({names}) GROUP BY _partition"
         ).fetchall()
         for partition, *counts in rows:
             most_first = sorted(zip(stored, counts, strict=True), key=lambda pair: -pair[1])

@@ -1,13 +1,16 @@
 """What a commit says of the rows it replaced, and of fields that nobody declared."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from connector_resources.destinations.duckdb import DuckDB, Landed
-from connector_resources.destinations.duckdb_changes import Change
+from connector_resources.destinations.duckdb_changes import Change, changes
+from connector_resources.destinations.duckdb_tables import PartitionFacts
 from connector_resources.streams import Stream, Window
 from tests.destinations.things import MARCH_1, destination, land
 from tests.landing import Record, close_spools, daily, snapshot, window
@@ -39,6 +42,23 @@ def test_three_landings_of_the_same_change_nothing(store: DuckDB) -> None:
     versions = {land(store, goal(1), goal(2), stream=GOALS, window=None).data_version for _ in range(3)}
     assert len(versions) == 1
     assert change(store, goal(2), goal(1)) == Change()
+
+
+def test_the_columns_of_two_partitions_are_compared_without_reading_those_between(tmp_path: Path) -> None:
+    report = tmp_path / "profile.json"
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(
+            "ATTACH ':memory:' AS store; CREATE SCHEMA store.source; CREATE TABLE store.source.things AS "
+            "SELECT range AS id, 1 AS n, format('day {:03d}', range // 1000) AS _partition FROM range(500_000); "
+            "CREATE TABLE store._state AS SELECT 'source' AS schema, 'things' AS name, 'before' AS data_version, "
+            "unnest(['day 001', 'day 499']) AS partition; CREATE TEMP TABLE batch AS SELECT id, 2 AS n, _partition "
+            "FROM store.source.things WHERE _partition IN ('day 001', 'day 499')"
+        )
+        connection.execute(f"SET enable_profiling = 'json'; SET profiling_output = '{report}'")
+        after = dict.fromkeys(("day 001", "day 499"), PartitionFacts(1000, "after"))
+        found = changes(connection, "source", "things", ["id"], {"id": "BIGINT", "n": "INTEGER"}, after)
+    assert found == dict.fromkeys(after, Change(changed=1000, columns={"n": 1000}))
+    assert json.loads(report.read_text())["cumulative_rows_scanned"] < 300_000
 
 
 def test_rows_added_changed_and_removed_are_counted_and_the_columns_that_differ_named(store: DuckDB) -> None:
