@@ -26,7 +26,6 @@ import re
 import shutil
 import time
 import uuid
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from typing import IO, Literal, Self
 
 import msgspec
 import portalocker
+from xxhash import xxh3_64_intdigest
 
 from connector_resources.errors import DataError, DestinationBusy, DestinationUnwritable
 from connector_resources.streams import SNAPSHOT, Page, Slice, Stream
@@ -236,7 +236,7 @@ class Spool:
         start = self.marks[mark.number - 1].end if mark.number else 0
         file.seek(start)
         lines = file.read(mark.end - start)
-        if zlib.crc32(lines) != mark.checksum:
+        if xxh3_64_intdigest(lines) != mark.checksum:
             raise DataError(
                 f"{self.key.source}.{self.key.stream}: page {mark.number} of the spool {self.folder} is damaged. "
                 "Remove that folder and run again; the table is as it was."
@@ -328,10 +328,9 @@ class SpoolWriter:
         """Put a page on disk, then its mark. Raises DestinationUnwritable when there is no room."""
         spool = self._spool
         number = len(spool.marks)
-        lines = _lines(number, page)
+        lines, longest = _lines(number, page)
         end = spool.size_bytes + len(lines)
-        longest = max(map(len, lines.split(b"\n")))
-        checksum = zlib.crc32(lines)
+        checksum = xxh3_64_intdigest(lines)
         mark = PageMark(
             number, len(page.records), end, checksum, longest, page.token, page.total, page.is_gone, page.ends_list
         )
@@ -715,7 +714,7 @@ def _whole_marks(spool: Spool) -> tuple[list[PageMark], int]:
                 except msgspec.MsgspecError:
                     break
                 start = marks[-1].end if marks else 0
-                if not line.endswith(b"\n") or zlib.crc32(pages.read(mark.end - start)) != mark.checksum:
+                if not line.endswith(b"\n") or xxh3_64_intdigest(pages.read(mark.end - start)) != mark.checksum:
                     break
                 marks.append(mark)
                 kept_bytes += len(line)
@@ -770,9 +769,10 @@ def _write(file: IO[bytes], content: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _lines(number: int, page: Page) -> bytes:
+def _lines(number: int, page: Page) -> tuple[bytes, int]:
+    """Return the lines of a page, and how long the longest is without its end."""
     if not page.records:
-        return b""
+        return b"", 0
     prefix = b'{"_page":%d,' % number
     if page.parent is not None:
         prefix += b'"_partitions":%s,"_parent":%s,' % (
@@ -780,10 +780,12 @@ def _lines(number: int, page: Page) -> bytes:
             msgspec.json.encode(dict(page.parent.fields)),
         )
     prefix += b'"_record":'
-    lines = prefix + (b"}\n" + prefix).join(page.records) + b"}\n"
-    if lines.count(b"\n") != len(page.records) or b"\r" in lines:  # pretty-printed records hold line ends of their own
-        lines = prefix + (b"}\n" + prefix).join(_one_line(record) for record in page.records) + b"}\n"
-    return lines
+    records: Sequence[bytes] = page.records
+    together = b"".join(records)
+    if b"\n" in together or b"\r" in together:  # pretty-printed records hold line ends of their own
+        records = [_one_line(record) for record in records]
+    longest = len(prefix) + max(map(len, records)) + len(b"}")
+    return prefix + (b"}\n" + prefix).join(records) + b"}\n", longest
 
 
 def _one_line(record: bytes) -> bytes:

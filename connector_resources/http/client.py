@@ -22,7 +22,8 @@ from connector_resources.http.rate_limit import RateLimiter
 from connector_resources.http.retry import RetryPolicy, TryAgain, budget_told, demanded_wait, exhausted_wait
 from connector_resources.http.session import Session
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16
+"""Room is made for so much before each read, however little comes."""
 _UNSENDABLE = (
     requests.exceptions.InvalidHeader,
     requests.exceptions.InvalidSchema,

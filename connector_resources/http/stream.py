@@ -18,14 +18,15 @@ the list is walked a second time, and both walks must have met the same records.
 import json
 import logging
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from operator import attrgetter
 from typing import Any, Protocol, TypedDict
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from connector_resources.errors import (
     IncompleteRead,
@@ -224,10 +225,9 @@ def parents_behind(token: str | None, parents: int) -> int:
 class _Chain:
     """The pages of one list so far, to notice when they lead in circles or do not add up.
 
-    Requests, pages and keys are known by Python's own keyed hash of 64 bits, a quarter of the cost of a digest. `keys`
-    has whether each record is newer than the list: `began` is when its first page was answered (seconds since 1970, by
-    the server's clock). `newer` and `repeated` count records behind the first page. Of a list that comes newest first,
-    `oldest` is the earliest cursor met.
+    Requests, pages and keys are known by hashes of 64 bits. `keys` has whether each record is newer than the list:
+    `began` is when its first page was answered (seconds since 1970, by the server's clock). `newer` and `repeated`
+    count records behind the first page. Of a list that comes newest first, `oldest` is the earliest cursor met.
     """
 
     stream: HttpStream
@@ -248,7 +248,7 @@ class _Chain:
     pages_seen: set[int] = field(default_factory=set)
     _where: str = ""
     _first_page: tuple[msgspec.Raw, ...] = ()
-    _key_of: "_KeyOf | None" = None
+    _key_of: "_Keys | None" = None
     _fields: "_Fields | None" = None
 
     @classmethod
@@ -273,10 +273,9 @@ class _Chain:
         self.pages += 1
         total = self.stream.paginator.total(answer)
         self._where = where = f"{self.stream.name}: {request.method} {request.path}, page {self.pages}"
-        request_mark = hash(msgspec.json.encode(request.encode(), order="sorted"))
-        records = b"\n".join(answer.records)
-        page_mark = hash(records)
-        last_page, self.last_page = self.last_page, zlib.crc32(records)
+        request_mark = xxh3_64_intdigest(msgspec.json.encode(request.encode(), order="sorted"))
+        page_mark = xxh3_64_intdigest(b"\n".join(answer.records))
+        last_page, self.last_page = self.last_page, page_mark
         if answer.records and not self.pages_seen and self.last_page == last_page:
             self.pages_seen.add(page_mark)  # the page a walk was broken off after comes again when it is taken up
         has_grown = total is not None and self.first_total is not None and total > self.first_total
@@ -337,9 +336,9 @@ class _Chain:
 
     def _has(self, record: msgspec.Raw) -> bool:
         """Whether an earlier page had the record."""
-        key_of = _KeyOf(self.stream, None)
-        key, _ = key_of(record)
-        return key in self.keys or key in (key_of(before)[0] for before in self._first_page)
+        keys = _Keys(self.stream, None)
+        [(key, _)] = keys.of([record])
+        return key in self.keys or key in (before for before, _ in keys.of(self._first_page))
 
     def _require_an_end(self, request: Request, answer: Answer) -> None:
         self.empty_pages = 0 if answer.records or request.carried else self.empty_pages + 1
@@ -357,11 +356,10 @@ class _Chain:
             self.began = _dated(answer.response) if self.began is None else self.began
             return
         if self._key_of is None:
-            self._key_of = _KeyOf(self.stream, self.began)
-            self.keys = dict(map(self._key_of, self._first_page))
+            self._key_of = _Keys(self.stream, self.began)
+            self.keys = dict(self._key_of.of(self._first_page))
         before = len(self.keys)
-        for record in answer.records:
-            key, is_newer = self._key_of(record)
+        for key, is_newer in self._key_of.of(answer.records):
             self.repeated += key in self.keys
             self.newer += is_newer
             self.keys[key] = is_newer or self.keys.get(key, False)
@@ -445,8 +443,8 @@ class _Fields:
         return fields
 
 
-class _KeyOf:
-    """Tells the hash of a record's key, and whether its cursor is not before `began`.
+class _Keys:
+    """Tells the hashes of records' keys, and whether the cursor of each is not before `began`.
 
     A record without a readable key is known by its whole text, and one without a readable cursor is not newer.
     """
@@ -456,20 +454,60 @@ class _KeyOf:
         self._keys = [name for name in stream.primary_key if name in own]
         self._cursor = None if began is None else stream.cursor
         self._began = datetime.fromtimestamp((began or 0.0) - _CLOCKS_APART_SECONDS, UTC)
-        self._fields = _Fields([*self._keys, *((self._cursor.column,) if self._cursor is not None else ())])
+        names = [*self._keys, *((self._cursor.column,) if self._cursor is not None else ())]
+        self._fields = _Fields(names)
+        # All records of a page at once take half of the time that they take one by one.
+        self._page: msgspec.json.Decoder[Any] | None = None
+        if self._keys and len(set(names)) == len(names) and all(map(_is_plain, names)):
+            places = {name: f"f{number}" for number, name in enumerate(names)}
+            fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [(places[name], msgspec.Raw) for name in self._keys]
+            if self._cursor is not None:
+                fields.append((places[self._cursor.column], _TYPES[self._cursor.format] | None, None))
+                self._cursor_of = attrgetter(places[self._cursor.column])
+            record = msgspec.defstruct(
+                "Keyed", fields, rename={place: name for name, place in places.items()}, gc=False
+            )
+            self._page = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]  # made at run time
+            self._key_of = attrgetter(*(places[name] for name in self._keys))
 
-    def __call__(self, record: msgspec.Raw) -> tuple[int, bool]:
-        """Return the hash and whether the record is newer."""
+    def of(self, records: Sequence[msgspec.Raw]) -> list[tuple[int, bool]]:
+        """Return the hash of each record of a page, and whether the record is newer."""
+        if self._page is None:
+            return [self._of_one(record) for record in records]
+        try:
+            decoded = self._page.decode(b"[" + b",".join(records) + b"]")
+        except (msgspec.DecodeError, UnicodeDecodeError):  # one has no key, or a value of another type
+            return [self._of_one(record) for record in records]
+        keys = map(self._key_of, decoded)
+        if len(self._keys) == 1:
+            marks = [hash((bytes(key),)) for key in keys]
+        else:
+            marks = [hash((*map(bytes, key),)) for key in keys]
+        if self._cursor is None:
+            return [(mark, False) for mark in marks]
+        return [(mark, self._is_newer(self._cursor_of(record))) for mark, record in zip(marks, decoded, strict=True)]
+
+    def _of_one(self, record: msgspec.Raw) -> tuple[int, bool]:
         try:
             fields = self._fields(record)
         except msgspec.DecodeError:
             return hash(bytes(record)), False
         key = hash(tuple(bytes(fields[name]) for name in self._keys if name in fields) or bytes(record))
         try:
-            moment = None if self._cursor is None else _moment(self._cursor, fields)
+            return key, self._cursor is not None and self._is_newer(_cursor_value(self._cursor, fields))
         except MalformedPage:
-            moment = None
-        return key, moment is not None and moment >= self._began
+            return key, False
+
+    def _is_newer(self, value: datetime | int | None) -> bool:
+        try:
+            return value is not None and _instant(value) >= self._began
+        except OverflowError:
+            return False
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name stands in JSON as it is, without an escape."""
+    return msgspec.json.encode(name) == b'"%s"' % name.encode()
 
 
 def _dated(response: Response) -> float | None:
@@ -698,18 +736,32 @@ def fields_of(record: msgspec.Raw) -> dict[str, msgspec.Raw]:
 
 
 def _moment(cursor: Cursor, fields: Mapping[str, msgspec.Raw]) -> datetime | None:
+    value = _cursor_value(cursor, fields)
+    try:
+        return None if value is None else _instant(value)
+    except OverflowError as error:
+        raise MalformedPage(f"the cursor '{cursor.column}' of a record is no instant: {_shortened(error)}.") from None
+
+
+def _cursor_value(cursor: Cursor, fields: Mapping[str, msgspec.Raw]) -> datetime | int | None:
     value = fields.get(cursor.column)
     if value is None or bytes(value) == b"null":
         return None
     try:
-        if cursor.format == "epoch_ms":
-            return _EPOCH + timedelta(milliseconds=msgspec.json.decode(value, type=int))
-        moment = msgspec.json.decode(value, type=datetime)
-    except (msgspec.DecodeError, OverflowError) as error:
+        decoded: datetime | int = _CURSORS[cursor.format].decode(value)
+    except msgspec.DecodeError as error:
         raise MalformedPage(f"the cursor '{cursor.column}' of a record is no instant: {_shortened(error)}.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return decoded
 
 
+def _instant(value: datetime | int) -> datetime:
+    if isinstance(value, int):
+        return _EPOCH + timedelta(milliseconds=value)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+_TYPES: Mapping[str, Any] = {"iso": datetime, "epoch_ms": int}
+_CURSORS = {name: msgspec.json.Decoder(kind) for name, kind in _TYPES.items()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

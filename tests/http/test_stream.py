@@ -647,6 +647,45 @@ def test_a_list_that_changed_before_it_was_taken_up_again_is_an_incomplete_read(
         assert len(list(read_pages(world, BUSY, WHOLE, first.token))) == 3
 
 
+@pytest.mark.parametrize(
+    ("cursor", "changed_at"),
+    [
+        (Cursor("updated_at"), {"updated_at": "soon"}),
+        (Cursor("updated_at"), {"updated_at": 7}),
+        (Cursor("updated_at"), {"updated_at": None}),
+        (Cursor("updated_at"), {}),
+        (Cursor("id", format="epoch_ms"), {}),
+    ],
+)
+def test_a_record_is_known_again_by_its_key_whatever_cursors_its_page_has(cursor: Cursor, changed_at: Any) -> None:
+    class Dated(World):
+        def fetch(self, stream: HttpStream, request: Request) -> Response:
+            answer = super().fetch(stream, request)
+            return Response(answer.status, {"date": format_datetime(NOW, usegmt=True)}, answer.body)
+
+    first = [{"id": number, "updated_at": "2020-01-01T00:00:00Z"} for number in (10**12, 10**13)]
+    second = [{"id": 10**12, **changed_at}, {"id": 10**13, "updated_at": "2020-01-01T00:00:00Z", "edited": True}]
+    world = Dated(lambda request: {"data": first if request.params["page"] == "1" else second})
+
+    with pytest.raises(PaginationLoop, match="page 2: only records that earlier pages had"):
+        list(read_pages(world, stream(paginator=PageNumber(size=2), cursor=cursor), WHOLE))
+
+
+@pytest.mark.parametrize("key", [("name",), ("name", "id"), ('na"me',)])
+def test_records_are_told_apart_by_their_keys_one_of_which_may_be_missing(key: tuple[str, ...]) -> None:
+    def reply(request: Request) -> Any:
+        number = int(str(request.params["page"]))
+        records = [{**dict.fromkeys(key, 1), key[-1]: number}, {**dict.fromkeys(key, 1), key[-1]: -number}]
+        if number == 2:
+            records[1] = {"x": 1}
+        return {"data": records if number < 4 else []}
+
+    columns = tuple(Column(name, "integer", "A number.") for name in ("id", "name", 'na"me', "x"))
+    listed = stream(paginator=PageNumber(size=2), columns=columns, primary_key=key)
+
+    assert len(list(read_pages(World(reply), listed, WHOLE))) == 4
+
+
 def test_so_many_new_records_that_a_page_comes_again_are_no_circle_but_an_incomplete_read() -> None:
     world = Busy(events={2: lambda rows: rows.__setitem__(slice(0, 0), [(7, 0), (8, 0)])})
 
