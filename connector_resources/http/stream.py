@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Protocol, TypedDict
 
@@ -632,6 +633,8 @@ _ESCAPE = re.compile(
 
 
 def _opened(body: bytes, records: str, where: str) -> tuple[Mapping[str, msgspec.Raw], tuple[msgspec.Raw, ...]]:
+    if records and (opened := _opened_at_once(body, tuple(records.split(".")))) is not None:
+        return opened
     # An object with a path into it is validated whole when its keys are read.
     node = msgspec.Raw(body) if records and body[:1] == b"{" else msgspec.json.decode(body, type=msgspec.Raw)
     envelope, found = _split(node, records.split(".") if records else [], where, records)
@@ -640,6 +643,49 @@ def _opened(body: bytes, records: str, where: str) -> tuple[Mapping[str, msgspec
     if _first_byte(found) == b"[":
         return envelope, msgspec.json.decode(found, type=tuple[msgspec.Raw, ...])
     return envelope, (found,)
+
+
+def _opened_at_once(
+    body: bytes, path: tuple[str, ...]
+) -> tuple[Mapping[str, msgspec.Raw], tuple[msgspec.Raw, ...]] | None:
+    """Open an answer that begins with its records and is written without blanks, in half of the time.
+
+    Returns None for another, or one with something wrong in it, about which there is more to be said.
+    """
+    begins, decoder = _ways(path)
+    if (beginning := begins.match(body)) is None:
+        return None
+    try:
+        found = decoder.decode(body)
+    except msgspec.DecodeError:
+        return None
+    for _ in path:
+        found = found.inner
+    listed, start = b",".join(found), beginning.end()
+    end = start + len(listed)
+    if body[start:end] != listed or body[end : end + 1] != b"]":
+        return None
+    around = body[: start - 1] + b"null" + body[end + 1 :]
+    _ENVELOPE.decode(around.decode())
+    return _without_last(msgspec.Raw(around), path), found
+
+
+@lru_cache(maxsize=256)
+def _ways(path: tuple[str, ...]) -> tuple[re.Pattern[bytes], msgspec.json.Decoder[Any]]:
+    begins, kind = rb"\[", tuple[msgspec.Raw, ...]
+    for name in reversed(path):
+        begins = rb"\{" + re.escape(msgspec.json.encode(name)) + b":" + begins
+        kind = msgspec.defstruct("Around", [("inner", kind)], rename={"inner": name}, gc=False)  # type: ignore[assignment]
+    return re.compile(begins), msgspec.json.Decoder(kind)
+
+
+def _without_last(node: msgspec.Raw, path: Sequence[str]) -> dict[str, msgspec.Raw]:
+    """Return the levels of an envelope, without the last of a path through them, nor a level in which it was alone."""
+    level = msgspec.json.decode(node, type=dict[str, msgspec.Raw])
+    inner = level.pop(path[0])
+    if path[1:] and (rest := _without_last(inner, path[1:])):
+        level[path[0]] = rest  # type: ignore[assignment]  # a level of the envelope stands where its raw text stood
+    return level
 
 
 def _without(body: bytes, found: msgspec.Raw) -> bytes:

@@ -1,6 +1,7 @@
 """Answers with something in them that a JSON reader refuses: what is cut out, and what is said."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -156,6 +157,8 @@ TWICE: dict[str, tuple[bytes, str]] = {
     "the records": (b'{"data":{"things":[{"id":1}],"things":[]}}', "'things', 'things'"),
     "what holds the records": (b'{"data": {"things": [{"id": 1}]}, "data": {"things": []}}', "'data', 'data'"),
     "the count of pages": (b'{"data":{"things":[]},"pages":{"n":3,"n":1}}', "'n', 'n'"),
+    "the same records": (b'{"data":{"things":[{"id":1}],"things":[{"id":1}]}}', "'things', 'things'"),
+    "what holds the same records": (b'{"data":{"things":[]},"data":{"things":[]}}', "'data', 'data'"),
     "in two spellings": (rb'{"data":{"things":[{"id":1}],"thing\u0073":[]}}', "'things', 'things'"),
     "after something that looks like the records": (b'{"a":[],"data":{"things":[]},"a":[]}', "'a', 'data', 'a'"),
 }
@@ -183,3 +186,45 @@ def test_a_success_without_the_whole_list_is_malformed(status: int, what: str) -
 
     with pytest.raises(MalformedPage, match=f"^test.things: GET /things: status {status}, which is {what}"):
         open_answer("test.things", "data.things", Request("/things"), response)
+
+
+BODIES = {
+    "records first": b'{"data":{"things":[{"id":1},{"id":2}],"next":"/x"},"pages":{"n":2},"total":null}',
+    "no records": b'{"data":{"things":[]}}',
+    "blanks between the records": b'{"data":{"things":[{"id":1}, {"id":2}],"next":"/x"}}',
+    "blanks, and an end where it would be without": b'{"data":{"things":[  {"id":[]}]}}',
+    "a blank in an empty list": b'{"data":{"things":[ ]}}',
+    "a line end at the end": b'{"data":{"things":[{"id":1}]}}\n',
+    "blanks inside a record": b'{"data":{"things":[{ "id" : 1 }]},"next":[1, 2]}',
+    "records that look like the end": b'{"data":{"things":[{"id":"]}"},{"id":[[]]}],"next":"]"}}',
+    "numbers in the place of records": b'{"data":{"things":[1,2]}}',
+    "null in the place of records": b'{"data":{"things":[null]}}',
+    "something behind the answer": b'{"data":{"things":[{"id":1}]}}}',
+    "cut off in the records": b'{"data":{"things":[{"id":1},{"id"',
+    "cut off behind the records": b'{"data":{"things":[{"id":1}]',
+    "a wrong envelope": b'{"data":{"things":[{"id":1}]},"next":x}',
+    "a key that is no text in it": b'{"data":{"things":[{"id":1}]},7:8}',
+    "bytes that are no text": b'{"data":{"things":[{"id":"\xff"}]}}',
+    "half of a surrogate pair": rb'{"data":{"things":[{"id":"\ud800"},{"id":2}],"next":"/x"}}',
+    "half of a pair in the envelope": rb'{"data":{"things":[{"id":1}],"next":"\ud800"}}',
+    "a number like no other": b'{"data":{"things":[{"id":1}],"next":01}}',
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("path", ["data.things", "data", "data.things.more"])
+def test_what_an_answer_says_does_not_depend_on_a_blank_before_it(body: bytes, path: str) -> None:
+    def told(body: bytes) -> object:
+        try:
+            answer = opened(body, path)
+        except (MalformedPage, RecordsNotFound) as error:
+            return re.sub(r"whole JSON \(.*?;|[\d,]+ bytes", "", str(error))
+        return [*map(bytes, answer.records)], _plain(answer.envelope)
+
+    assert told(body) == told(b" " + body)
+
+
+def _plain(envelope: object) -> object:
+    if isinstance(envelope, dict):
+        return {name: _plain(value) for name, value in envelope.items()}
+    return bytes(envelope) if isinstance(envelope, msgspec.Raw) else envelope
