@@ -181,7 +181,14 @@ class Source:
         """Where it reads: `sandbox` or `live`. Raises PyAirbyteInputError where what is set contradicts itself."""
         from connector_resources.connecting import mode_of
 
-        return mode_of(self._kind, self._hydrated, self._asked_mode)
+        return mode_of(self._kind, self._opens, self._asked_mode)
+
+    @cached_property
+    def _opens(self) -> Mode | None:
+        """What the credentials in the configuration open."""
+        from connector_resources.connecting import opened_by
+
+        return opened_by(self._kind, self._hydrated)
 
     @cached_property
     def _hydrated(self) -> Mapping[str, Any] | None:
@@ -221,7 +228,8 @@ class Source:
 
         self._config = guarded(self._kind, config)
         self._connected = None
-        self.__dict__.pop("_hydrated", None)
+        for known in ("_hydrated", "_opens"):
+            self.__dict__.pop(known, None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration, its secrets masked."""

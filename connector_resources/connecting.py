@@ -20,15 +20,14 @@ _OLDEST = date(1970, 1, 1)
 """What is asked for before it, as with 0001-01-01 for everything, is asked for from here on."""
 
 
-def mode_of(kind: type[Source], config: Mapping[str, Any] | None, asked: Mode | None) -> Mode:
-    """Return where a source with this configuration reads.
+def mode_of(kind: type[Source], opens: Mode | None, asked: Mode | None) -> Mode:
+    """Return where a source reads whose credentials open what they `opens`; None where it has none.
 
     What was asked for counts, then CONNECTOR_MODE, then the credentials: the sandbox's well-known ones open nothing
     else, and without any the sandbox is read. Raises PyAirbyteInputError where the two do not go together: nobody
     who gives real credentials gets the sandbox's data, and nobody who gives none gets another's.
     """
     wanted = asked or environment.mode()
-    opens = None if config is None else _opens(kind, config)
     if wanted is None:
         return opens or "sandbox"
     if opens is not None and opens != wanted:
@@ -41,8 +40,13 @@ def mode_of(kind: type[Source], config: Mapping[str, Any] | None, asked: Mode | 
     return wanted
 
 
-def _opens(kind: type[Source], config: Mapping[str, Any]) -> Mode | None:
-    """Return what the credentials in a configuration open; None where it has none."""
+def opened_by(kind: type[Source], config: Mapping[str, Any] | None) -> Mode | None:
+    """Return what the credentials in a configuration open; None where it has none.
+
+    Raises AirbyteConnectorValidationFailedError for one that does not fit.
+    """
+    if config is None:
+        return None
     fields, known = fields_of(kind, config), credentials(kind.connector)
     secret = {name for name, variable in kind.variables().items() if variable in kind.secrets() and fields.get(name)}
     if not secret:

@@ -1,6 +1,7 @@
 """What a person sees of a reading: bars on a terminal or in a notebook, lines where neither is, all on stderr."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +59,8 @@ class _Shown(sync.Watcher):
         self._reporter: Reporter | None = None
 
     def planned(self, streams: Sequence[Stream]) -> None:
+        if not _may_be_watched():  # without bars it takes a tenth of a second to find that none can be drawn
+            return
         from rich.console import Console
 
         from connector_resources.terminal import bars
@@ -92,6 +95,12 @@ class _Shown(sync.Watcher):
 
     def _name(self, stream: Stream) -> str:
         return f"{self._source.name}.{stream.name}"
+
+
+def _may_be_watched() -> bool:
+    """Whether stderr may be a terminal or a notebook, or is said to be one; rich knows it exactly."""
+    asked_for = any(os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
+    return asked_for or "IPython" in sys.modules or (hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
 
 
 def _say_unless_watched(line: str) -> None:

@@ -2,17 +2,20 @@
 
 import itertools
 import json
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import requests
 
 import connector_resources as ab
-from connector_resources import destinations, exceptions, sources
+from connector_resources import destinations, exceptions, sources, terminal
 from connector_resources.caches import DuckDBCache
 from connector_resources.connecting import account_of_assets, first_day
 from connector_resources.errors import ConnectorError, UnknownStream
@@ -171,7 +174,10 @@ def test_a_config_is_shown_without_its_secrets_and_told_apart_by_a_digest() -> N
     assert key not in str(source.get_config())
     assert key not in repr(source) + str(vars(source).get("_connected"))
     before = source.config_hash
+    modes = [source.mode]
     source.set_config({**ab.sandbox_config("source-aha"), "api_key": "another"})
+    modes.append(source.mode)
+    assert modes == ["sandbox", "live"]
     assert source.config_hash not in (before, None)
     assert ab.get_source("aha").config_hash is None
 
@@ -690,6 +696,30 @@ def test_progress_is_lines_on_stderr_where_no_terminal_is_and_none_where_nobody_
     assert "faker.users: 50 records read" in printed.err
     faker(streams="users", progress=False).read()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "drawn"), [(None, 0), ("terminal", 1), ("FORCE_COLOR", 1), ("TTY_COMPATIBLE", 1), ("notebook", 1)]
+)
+def test_bars_are_drawn_where_there_may_be_a_terminal_or_a_notebook(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, drawn: int
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(terminal, "bars", lambda console, streams: nullcontext(asked.append(streams)))  # type: ignore[func-returns-value]
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    if said == "terminal":
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    elif said == "notebook":
+        monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    elif said is not None:
+        monkeypatch.setenv(said, "1")
+
+    with watcher(faker().connected, None) as shown:
+        shown.planned([])
+
+    assert len(asked) == drawn
 
 
 def test_where_bars_show_how_far_a_reading_is_no_line_does(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
