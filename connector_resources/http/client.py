@@ -131,15 +131,13 @@ class Client:
             self.statistics.wait_seconds += limiter.acquire()
         self.statistics.requests += 1
         try:
-            with self.session.request(
+            with self.session.ask(
                 request.method,
                 self.base_url + request.path,
                 params={**request.params, **signature.params},
                 json=request.json,
                 headers={"Accept": "application/json", **self.headers, **signature.headers},
                 timeout=(self.connect_timeout_seconds, self.read_timeout_seconds),
-                allow_redirects=False,
-                stream=True,
             ) as answer:
                 for limiter in (self.limiter, *limiters):
                     limiter.answered()

@@ -1,8 +1,9 @@
 """The session that every request of ours goes through: nothing of it is left to chance or to the environment."""
 
 import os
-from collections.abc import Callable
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import requests.utils
@@ -21,6 +22,7 @@ class Session(requests.Session):
     def __init__(self, name: str, url: str, seconds: Callable[[], float]) -> None:
         _require_plain(name, url)
         super().__init__()
+        self._prepared: tuple[tuple[Any, ...], requests.PreparedRequest] | None = None
         # Left to itself, requests replaces our Authorization header by what ~/.netrc holds for the host.
         # What else the environment says is taken over by hand.
         self.trust_env = False
@@ -28,6 +30,32 @@ class Session(requests.Session):
             self.mount(scheme, DeadlineAdapter(seconds))
         self.proxies.update(requests.utils.get_environ_proxies(url, no_proxy=None))
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str | tuple[str, ...]],
+        json: Any,
+        headers: Mapping[str, str],
+        timeout: tuple[float, float],
+    ) -> requests.Response:
+        """Send a request and return its answer, the body yet to be read.
+
+        Most requests differ from the one before in their parameters alone: what `requests` makes of the rest, a
+        fifth of a request's price, is kept.
+        """
+        asked = (method, url, tuple(headers.items()))
+        if json is not None or len(self.cookies) or urlsplit(url).query:
+            prepared = self.prepare_request(requests.Request(method, url, params=params, json=json, headers=headers))
+        else:
+            if self._prepared is None or self._prepared[0] != asked:
+                self._prepared = asked, self.prepare_request(requests.Request(method, url, headers=headers))
+            prepared = self._prepared[1].copy()
+            if params:
+                prepared.url = f"{prepared.url}?{urlencode(params, doseq=True)}"
+        return self.send(prepared, timeout=timeout, allow_redirects=False, stream=True)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None: to prepare the next request, requests would read the body of a redirect, however large."""

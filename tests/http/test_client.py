@@ -63,6 +63,58 @@ def test_a_request_is_sent_as_it_is_with_the_credential_beside_it(tmp_path: Path
     }
 
 
+ODD = ["", "a b", "1+1", "ä", "日本", "~-._", "a&b=c#d?e/f", "100%", "%41", "[x]:@!$,;", "'\"<>\\^`{|}"]
+
+
+def test_requests_go_out_as_the_library_would_send_each_by_itself(tmp_path: Path) -> None:
+    asked = [
+        *(Request("/things", params={"q": value, value: "page"}) for value in ODD),
+        Request("/things", params={"q": ("1", "ä b", "1")}),
+        Request("/things"),
+        Request("/a b/ä/%41", params={"page": "1"}),
+        Request("/things?a=1", params={"page": "2"}),
+        Request("/things", "POST", {"page": "1"}, {"name": "ä"}),
+        Request("/things", "POST", {"page": "2"}),
+        Request("/things", params={"page": "1"}),
+    ]
+    with FakeApi(*(Prepared() for _ in asked)) as api:
+        sender = client(api, tmp_path, authenticator=BearerToken("key"))
+        for request in asked:
+            sender.send(request)
+
+    for sent, request in zip(api.requests, asked, strict=True):
+        alone = requests.Session().prepare_request(
+            requests.Request(
+                request.method,
+                sender.base_url + request.path,
+                params=request.params,
+                json=request.json,
+                headers={"Accept": "application/json", "Authorization": "Bearer key"},
+            )
+        )
+        assert (sent.method, sent.url, sent.headers, sent.body) == (
+            alone.method,
+            alone.url,
+            alone.headers,
+            alone.body,
+        )
+
+
+def test_a_cookie_goes_out_as_it_was_set_last_and_a_new_credential_with_the_next_request(tmp_path: Path) -> None:
+    with FakeApi(*(Prepared() for _ in range(4))) as api:
+        sender = client(api, tmp_path, authenticator=BearerToken("key"))
+        sender.send(Request("/things"))
+        sender.session.cookies.set("place", "1")
+        sender.send(Request("/things"))
+        sender.session.cookies.set("place", "2")
+        sender.send(Request("/things"))
+        sender.authenticator = BearerToken("another")
+        sender.send(Request("/things"))
+
+    assert [request.headers.get("Cookie") for request in api.requests] == [None, "place=1", "place=2", "place=2"]
+    assert [request.headers["Authorization"] for request in api.requests] == [*["Bearer key"] * 3, "Bearer another"]
+
+
 def test_a_key_in_the_query_is_sent_beside_the_parameters(tmp_path: Path) -> None:
     with FakeApi(Prepared()) as api:
         client(api, tmp_path, authenticator=ApiKeyQuery("k")).send(Request("/things", params={"page": "2"}))
