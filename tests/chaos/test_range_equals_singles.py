@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -240,6 +240,16 @@ def ranges_in_any_order_of_which_some_come_again(order: random.Random) -> Iterat
         yield DAYS[start : start + order.randrange(1, 30)]
 
 
+def singles_in_any_order_among_the_ranges_between_them(order: random.Random) -> Iterator[Days]:
+    """The days around a year's end and a leap day, and two others."""
+    alone = {10, 11, 69, 70, 71, *order.sample(range(len(DAYS)), 2)}
+    parts: list[Days] = [(DAYS[number],) for number in alone]
+    for is_alone, numbers in groupby(range(len(DAYS)), alone.__contains__):
+        if not is_alone:
+            parts.append([DAYS[number] for number in numbers])
+    yield from order.sample(parts, len(parts))
+
+
 def ninety_singles_in_any_order(order: random.Random) -> Iterator[Days]:
     yield from ((day,) for day in order.sample(DAYS, len(DAYS)))
 
@@ -249,12 +259,21 @@ PLANS = (
     *((streams, overlapping_ranges_the_earlier_first) for streams in (FILTERED, WALKED)),
     *((streams, overlapping_ranges_the_later_first) for streams in (FILTERED, WALKED)),
     *((streams, the_range_after_singles_and_before_others) for streams in (FILTERED, WALKED)),
-    *((streams, ninety_singles_in_any_order) for streams in (replace(FILTERED, names=FILTERED.names[:1]), WALKED)),
+    *((streams, singles_in_any_order_among_the_ranges_between_them) for streams in (FILTERED, WALKED)),
 )
+LONG_PLANS = tuple((streams, ninety_singles_in_any_order) for streams in (FILTERED, WALKED))
+
+
+def named(plan: tuple[Streams, Plan]) -> str:
+    return f"{plan[0]} {plan[1].__name__.replace('_', ' ')}"
 
 
 @pytest.mark.parametrize(
-    ("streams", "plan"), PLANS, ids=[f"{streams} {plan.__name__.replace('_', ' ')}" for streams, plan in PLANS]
+    ("streams", "plan"),
+    [
+        *(pytest.param(*plan, id=named(plan)) for plan in PLANS),
+        *(pytest.param(*plan, id=named(plan), marks=pytest.mark.soak) for plan in LONG_PLANS),
+    ],
 )
 def test_days_read_in_any_parts_and_order_are_the_range_cell_by_cell(
     ranges: Ranges, account: Account, streams: Streams, plan: Plan
@@ -414,12 +433,22 @@ def parts_of_a_week(draw: st.DrawFn) -> list[Days]:
     return draw(st.permutations([*parts, *(WEEK[start:end] for start, end in again)]))
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, phases=(Phase.generate,))  # no minutes of shrinking
-@given(VERSIONS, parts_of_a_week())
+@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.soak)])
 def test_any_records_in_any_parts_of_a_week_make_one_table_with_the_same_newest_versions(
-    tmp_path_factory: pytest.TempPathFactory, versions: list[tuple[int, timedelta, timedelta, int]], parts: list[Days]
+    tmp_path_factory: pytest.TempPathFactory, examples: int
 ) -> None:
-    folder = tmp_path_factory.mktemp("week")
+    # Nothing is shrunk, for that takes minutes.
+    @settings(max_examples=examples, deadline=None, derandomize=True, phases=(Phase.generate,))
+    @given(VERSIONS, parts_of_a_week())
+    def check(versions: list[tuple[int, timedelta, timedelta, int]], parts: list[Days]) -> None:
+        a_week_in_parts_is_one_table(tmp_path_factory.mktemp("week"), versions, parts)
+
+    check()
+
+
+def a_week_in_parts_is_one_table(
+    folder: Path, versions: list[tuple[int, timedelta, timedelta, int]], parts: list[Days]
+) -> None:
     start = window(WEEK).start
     instants = [start + time + moment for _, time, moment, _ in versions]
     records = [
