@@ -5,6 +5,7 @@ to hold while they check nothing are tried on a tree with a planted violation.
 """
 
 import ast
+import functools
 import graphlib
 import importlib.metadata
 import re
@@ -357,8 +358,9 @@ class Module:
         self.tree = ast.parse(path.read_text(), filename=str(path))
 
 
+@functools.cache
 def modules(root: Path, package: str) -> list[Module]:
-    """Return the modules of a package in a tree."""
+    """Return the modules of a package in a tree, each parsed once."""
     return [Module(root, path) for path in sorted((root / package).rglob("*.py"))]
 
 
