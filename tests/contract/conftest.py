@@ -107,6 +107,7 @@ class Contract:
     sandbox: Sandbox
     folder: Path
     _readings: dict[str, "Reading | Exception"] = field(default_factory=dict)
+    _slices: dict[tuple[str, tuple[str, ...]], Slice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.store = self.database("contract")
@@ -127,7 +128,13 @@ class Contract:
         return source
 
     def slice(self, subject: Subject, days: tuple[str, ...] = DAYS) -> Slice:
-        """Return what a run over `days` asks for; parents come from the session's database."""
+        """Return what a run over `days` asks for; parents come from the session's database, which keeps them."""
+        name = str(subject), days
+        if name not in self._slices:
+            self._slices[name] = self._slice(subject, days)
+        return self._slices[name]
+
+    def _slice(self, subject: Subject, days: tuple[str, ...]) -> Slice:
         stream = subject.stream
         parents = None
         if subject.parent is not None:
