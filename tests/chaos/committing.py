@@ -83,10 +83,10 @@ def land_version(folder: Path, version: str, run_id: str, spools: Path | None = 
         spool.close()
 
 
-def forty_batches(process: int) -> list[tuple[Stream, Window, list[dict[str, Any]]]]:
+def twenty_batches(process: int) -> list[tuple[Stream, Window, list[dict[str, Any]]]]:
     """What one of many processes commits: to two tables in turn, to a day of its own and now and then to one of all."""
     batches = []
-    for number in range(40):
+    for number in range(20):
         day = 30 if number % 10 < 2 else 1 + process
         stream = daily(("even", "odd")[number % 2], n="integer")
         first = 10_000 * process + 10 * number

@@ -1,5 +1,6 @@
 """A commit under fire: whatever dies or fails in it, the old partition is there or the new one, and all agrees."""
 
+import functools
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ from connector_resources.errors import DestinationUnwritable, SchemaConflict
 from connector_resources.streams import ColumnType, Window
 from tests.chaos.committing import (
     FEW,
+    ROWS,
     SEED,
     VERSIONS,
     Forks,
@@ -41,6 +43,20 @@ from tests.landing import child, close_spools, daily, opened, page, said, window
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     close_spools()
+
+
+Known = dict[str, list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="module")
+def known_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Known]:
+    """What is stored where a version of so many rows has been landed and nothing has disturbed it."""
+
+    @functools.cache
+    def known(rows: int) -> Known:
+        return known_contents(tmp_path_factory.mktemp("undisturbed"), rows)
+
+    return known
 
 
 StartForks = Callable[[str], Forks]
@@ -96,15 +112,17 @@ def moments(durations: list[float], count: int, chance: random.Random) -> list[t
     return chance.sample(found, len(found))
 
 
-def test_twenty_kills_inside_a_commit_leave_the_old_partitions_or_the_new_ones(folder: Path, forks: StartForks) -> None:
-    known = known_contents(folder / "undisturbed")
+def test_twelve_kills_inside_a_commit_leave_the_old_partitions_or_the_new_ones(
+    folder: Path, forks: StartForks, known_of: Callable[[int], Known]
+) -> None:
+    known = known_of(ROWS)
     spool_versions(folder / "spools")
     land_version(folder, "old", "run")
     land_version(folder, "B", "run 0")
     durations = seconds_of_statements(lambda: land_version(folder, "A", "run 1"))
     there, run, outcomes = "A", "run 1", set()
     processes = forks(DIE)
-    for number, (statement, seconds) in enumerate(moments(durations, 20, random.Random(SEED)), start=2):
+    for number, (statement, seconds) in enumerate(moments(durations, 12, random.Random(SEED)), start=2):
         new = other(there)
         processes.start(folder, new, f"run {number}", statement)
         process = int(processes.line())
@@ -129,15 +147,18 @@ def test_twenty_kills_inside_a_commit_leave_the_old_partitions_or_the_new_ones(f
 
 NO_SPACE = duckdb.IOException("IO Error: Could not write to file: No space left on device")
 FATAL = duckdb.FatalException("FATAL Error: Failed: database has been invalidated because of a previous fatal error")
+ERRORS: tuple[tuple[BaseException, bool], ...] = ((NO_SPACE, False), (FATAL, True), (KeyboardInterrupt(), False))
+"""And whether each statement from then on fails with it too."""
 
 
 @pytest.mark.parametrize(
-    ("error", "fails"), [(NO_SPACE, "once"), (FATAL, "from then on"), (KeyboardInterrupt(), "once")], ids=str
+    "only_one_each", [True, pytest.param(False, marks=pytest.mark.soak)], ids=["one of each", "all of each"]
 )
 def test_an_error_at_any_statement_of_a_commit_leaves_the_old_partitions_or_the_new_ones(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, fails: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, known_of: Callable[[int], Known], only_one_each: bool
 ) -> None:
-    known = known_contents(folder / "undisturbed", FEW)
+    """From the commit on, each statement meets each kind of error; before it, they take turns."""
+    known = known_of(FEW)
     spool_versions(folder / "spools", FEW)
     land_version(folder, "old", "run")
     land_version(folder, "B", "run")
@@ -149,23 +170,28 @@ def test_an_error_at_any_statement_of_a_commit_leaves_the_old_partitions_or_the_
     committed = len(statements) - 1 - statements[::-1].index("COMMIT")
     there, run = "A", "run"
     for failing in range(len(statements)):
+        for number, (error, stays) in enumerate(ERRORS):
+            if only_one_each and failing < committed and failing % len(ERRORS) != number:
+                continue
 
-        def fail(at: int, _: str, failing: int = failing) -> None:
-            if at == failing or (fails == "from then on" and at > failing):
-                raise error
+            def fail(
+                at: int, _: str, failing: int = failing, error: BaseException = error, stays: bool = stays
+            ) -> None:
+                if at == failing or (stays and at > failing):
+                    raise error
 
-        new = other(there)
-        told: BaseException | None = None
-        with monkeypatch.context() as patched:
-            patched.setattr(duckdb, "connect", watched(connect, fail))
-            try:
-                land_version(folder, new, f"run {failing}")
-            except (DestinationUnwritable, KeyboardInterrupt) as caught:
-                told = caught
-        if failing > committed:
-            there, run = new, f"run {failing}"
-        assert (told is None) == (failing > committed and isinstance(error, duckdb.Error))
-        assert read(folder) == (known[there], [run], []), statements[failing]
+            new = other(there)
+            told: BaseException | None = None
+            with monkeypatch.context() as patched:
+                patched.setattr(duckdb, "connect", watched(connect, fail))
+                try:
+                    land_version(folder, new, f"run {failing} {number}")
+                except (DestinationUnwritable, KeyboardInterrupt) as caught:
+                    told = caught
+            if failing > committed:
+                there, run = new, f"run {failing} {number}"
+            assert (told is None) == (failing > committed and isinstance(error, duckdb.Error))
+            assert read(folder) == (known[there], [run], []), (statements[failing], error)
     land_version(folder, other(there), "last")
     assert read_anew(folder) == (known[other(there)], ["last"], [])
 
@@ -191,12 +217,12 @@ except DestinationUnwritable as error:
 """
 
 
-def test_twenty_disks_that_are_full_at_a_commit_leave_the_old_partitions_or_the_new_ones(
-    folder: Path, forks: StartForks
+def test_twelve_disks_that_are_full_at_a_commit_leave_the_old_partitions_or_the_new_ones(
+    folder: Path, forks: StartForks, known_of: Callable[[int], Known]
 ) -> None:
     """No file may grow beyond a limit: the log where it is low, the database where it is high."""
     rows = 4000
-    known = known_contents(folder / "undisturbed", rows)
+    known = known_of(rows)
     spool_versions(folder / "spools", rows)
     land_version(folder, "old", "run")
     land_version(folder, "A", "run 0")
@@ -204,7 +230,7 @@ def test_twenty_disks_that_are_full_at_a_commit_leave_the_old_partitions_or_the_
     chance = random.Random(SEED)
     there, run, refused = "A", "run 0", 0
     processes = forks(FILL)
-    for number in range(1, 21):
+    for number in range(1, 13):
         new = other(there)
         largest = int(size * (2 ** chance.uniform(-10, -1) if number % 4 else chance.uniform(0.5, 2)))
         processes.start(folder, new, f"run {number}", largest, "192MB")
@@ -218,14 +244,16 @@ def test_twenty_disks_that_are_full_at_a_commit_leave_the_old_partitions_or_the_
         else:
             there, run = new, f"run {number}"
         assert (runs, wrong) == ([run], []), (largest, told)
-    assert refused >= 10
+    assert 6 <= refused < 12
     land_version(folder, other(there), "last")
     assert read_anew(folder) == (known[other(there)], ["last"], [])
 
 
-def test_a_disk_that_is_full_before_the_commit_leaves_the_old_partitions(folder: Path) -> None:
+def test_a_disk_that_is_full_before_the_commit_leaves_the_old_partitions(
+    folder: Path, known_of: Callable[[int], Known]
+) -> None:
     """What does not fit in memory goes to disk before the database is touched."""
-    known = known_contents(folder / "undisturbed")
+    known = known_of(ROWS)
     spool_versions(folder / "spools")
     land_version(folder, "old", "run")
     land_version(folder, "A", "run")
@@ -259,9 +287,11 @@ except DestinationUnwritable as error:
 """
 
 
-def test_a_disk_that_fills_up_while_spooling_keeps_whole_pages_for_the_next_run(folder: Path) -> None:
+def test_a_disk_that_fills_up_while_spooling_keeps_whole_pages_for_the_next_run(
+    folder: Path, known_of: Callable[[int], Known]
+) -> None:
     rows = 4000
-    known = known_contents(folder / "undisturbed", rows)
+    known = known_of(rows)
     spool_versions(folder / "old", rows)
     land_version(folder, "old", "run", folder / "old")
     land_version(folder, "A", "run", folder / "old")
@@ -307,14 +337,21 @@ def declared(draw: st.DrawFn) -> tuple[ColumnType, list[Any]]:
     return kind, draw(st.lists(st.none() | VALUES[kind], min_size=1, max_size=4))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(declared(), declared())
-@example(("integer", [2**53 + 1]), ("number", [0.5]))
-@example(("number", [0.5]), ("integer", [2**53 + 1]))
-def test_values_survive_a_change_of_their_declaration_or_the_table_stays_as_it_was(
-    first: tuple[ColumnType, list[Any]], second: tuple[ColumnType, list[Any]]
-) -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(200, marks=pytest.mark.soak)])
+def test_values_survive_a_change_of_their_declaration_or_the_table_stays_as_it_was(examples: int) -> None:
     """Under the type that is stored now, each value of either declaration is what it was under its own."""
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @given(declared(), declared())
+    @example(("integer", [2**53 + 1]), ("number", [0.5]))
+    @example(("number", [0.5]), ("integer", [2**53 + 1]))
+    def check(first: tuple[ColumnType, list[Any]], second: tuple[ColumnType, list[Any]]) -> None:
+        values_survive(first, second)
+
+    check()
+
+
+def values_survive(first: tuple[ColumnType, list[Any]], second: tuple[ColumnType, list[Any]]) -> None:
 
     def write(folder: Path, which: int, day: Window) -> None:
         kind, values = (first, second)[which]

@@ -178,7 +178,7 @@ def batches(draw: st.DrawFn) -> tuple[dict[str, ColumnType], list[tuple[bytes, b
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS.values(), ids=DESTINATIONS)
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(batch=batches(), size=st.integers(1, 5))
 @example(batch=({"a": "json"}, [(b'{"id":1,"a":{"b":0.123456789012345678,"b":[1]}}', True)]), size=1)
 @example(batch=({"a": "decimal"}, [(b'{"id":1,"a":1234567890123456789.123456789}', True)]), size=1)
@@ -244,7 +244,7 @@ def is_equal(sent: Any, stored: Any) -> bool:
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS.values(), ids=DESTINATIONS)
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(
     cases=st.lists(st.sampled_from(WIDENED), min_size=1, max_size=5),
     new=st.lists(st.sampled_from(KINDS), max_size=3),
