@@ -1,20 +1,27 @@
 """Run the benchmarks and print tables: `python -m tests.benchmarks`, or one of them with `--only`.
 
-Three need more than is installed for development, and run only when they are asked for: `--only pyairbyte` measures
-PyAirbyte beside this project and installs it, `--only install` how large the project is with all it needs, and
-`--only arrow` needs pyarrow (`make test-extras`, then PYTHONPATH=.venv/extras).
+Some take minutes or need more than is installed for development, and run only when they are asked for: `--only peers`
+installs what people would use instead, each in an environment of its own, measures them all on the same work, and draws
+a plot; `--only pyairbyte` measures PyAirbyte beside this project, `--only commits` a table of ten million rows,
+`--only install` how large the project is with all it needs, and `--only arrow` needs pyarrow (`make test-extras`, then
+PYTHONPATH=.venv/extras).
 """
 
 import argparse
 import importlib.metadata
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 
 from tests.benchmarks import datasets as frames
 from tests.benchmarks import parts
+from tests.benchmarks import peers as peers_
+from tests.benchmarks.environments import NOT_RUN, PYAIRBYTE, made, versions
+from tests.benchmarks.environments import install as install_into
 from tests.benchmarks.measure import ROOT, Cost
 from tests.benchmarks.pyairbyte import VERSION
 
@@ -28,10 +35,31 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000, help="how many to load (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of which the medians are shown (default: %(default)s)")
     parser.add_argument(
-        "--environment",
+        "--environments",
         type=Path,
-        default=ROOT / "build" / f"pyairbyte-{VERSION}",
-        help="where PyAirbyte is installed, or will be (default: %(default)s)",
+        default=ROOT / "build" / "peers",
+        help="where the others are installed, or will be (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=lambda text: [int(size) for size in text.split(",")],
+        default=[10_000, 100_000],
+        help="peers: how many records, with commas; a million is for the fast ones (default: 10000,100000)",
+    )
+    parser.add_argument(
+        "--work",
+        type=lambda text: text.split(","),
+        default=list(peers_.KINDS),
+        help=f"peers: what is measured, with commas (default: {','.join(peers_.KINDS)})",
+    )
+    parser.add_argument(
+        "--ways",
+        type=lambda text: text.split(","),
+        default=[],
+        help="peers: parts of the names of those to measure, with commas (default: all)",
+    )
+    parser.add_argument(
+        "--plot", type=Path, default=ROOT / "build" / "peers.png", help="peers: the plot (default: %(default)s)"
     )
     arguments = parser.parse_args()
     print(machine())
@@ -120,8 +148,11 @@ def documents(arguments: argparse.Namespace) -> None:
 def pyairbyte(arguments: argparse.Namespace) -> None:
     """Measure PyAirbyte beside the Python API, on the same records of the same server."""
     records, runs = arguments.records, arguments.runs
-    print(parts.environment_of_pyairbyte(arguments.environment))
-    costs = parts.beside_pyairbyte(records, runs, arguments.environment)
+    if (why := made(PYAIRBYTE, arguments.environments)) is not None:
+        sys.exit(why)
+    python = PYAIRBYTE.python(arguments.environments)
+    print(versions(python, PYAIRBYTE.told))
+    costs = parts.beside_pyairbyte(records, runs, python)
     floor, ours, theirs = costs.values()
     print(f"\n## PyAirbyte: {records:,} records of 1 KB, medians of {runs}, in turns\n\n{table(costs)}\n")
     for name, cost in costs.items():
@@ -132,13 +163,65 @@ def pyairbyte(arguments: argparse.Namespace) -> None:
     print(ratio("PyAirbyte / floor, after imports, CPU", _after_imports(theirs), _after_imports(floor)))
 
 
+def peers(arguments: argparse.Namespace) -> None:
+    """Measure what people would use instead on the same work, print a table for each, and draw all of it."""
+    works = peers_.works(arguments.work, arguments.sizes)
+    chosen = {way.name: way for work in works for way in peers_.ways(work, arguments.ways)}
+    told, missing = peers_.prepared([*chosen.values()], arguments.environments)
+    print("".join(f"\n- {name}: {found}" for name, found in told.items()))
+    for name, why in {**NOT_RUN, **missing}.items():
+        print(f"- not run: {name}: {why}")
+    found = peers_.load(saved) if (saved := arguments.plot.with_suffix(".json")).exists() else []
+    for work in works:
+        there = [way for way in peers_.ways(work, arguments.ways) if way.name not in missing]
+        results = peers_.measured(work, there, arguments.runs, arguments.environments)
+        load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+        print(f"\n## {work}\n\n{peers_.table(results)}\n\nLoad of the machine at the end: {load}", flush=True)
+        again = {(each.work, each.way) for each in results}
+        found = [each for each in found if (each.work, each.way) not in again] + results
+        peers_.save(found, saved)
+    peers_.plot(found, arguments.plot)
+    print(f"\nAll results: {saved}; the plot: {arguments.plot}")
+
+
+def commits(arguments: argparse.Namespace) -> None:
+    """Measure commits of a batch, and reads, at a million and at ten million rows; and the file over many replays."""
+    found = parts.commits(arguments.records, _REPLAYS)
+    few, many = found
+    for heading, what, kind in (
+        ("A batch of {:,} records is landed: CPU s of the commit", "land", "commit"),
+        ("The same: CPU s of all of the landing", "land", "landing"),
+    ):
+        print(f"\n## {heading.format(arguments.records)}\n")
+        print(f"| | {few:,} rows | {many:,} rows | ratio |\n|---|---:|---:|---:|")
+        for case in found[few][what]:
+            ours, theirs = (median(each[kind] for each in found[rows][what][case]) for rows in (many, few))
+            print(f"| {case} | {theirs:.2f} | {ours:.2f} | {ours / theirs:.2f} |")
+    print(f"\n## Reads of {many:,} rows: CPU s\n\n| | plain table | current rows | ratio |\n|---|---:|---:|---:|")
+    for case, taken in found[many]["read"].items():
+        plain, view = median(taken["plain"]), median(taken["view"])
+        print(f"| {case} | {plain:.3f} | {view:.3f} | {view / plain:.2f} |")
+    sizes = [size / 1e6 for size in found[few]["replay"]["sizes"]]
+    print(f"\n## One day of {few:,} rows, replayed {len(sizes) - 1} times with other values: MB of the file\n")
+    print(f"before {sizes[0]:.1f}, after one {sizes[1]:.1f}, largest {max(sizes):.1f}, at the end {sizes[-1]:.1f}")
+
+
+def nothing_new(arguments: argparse.Namespace) -> None:
+    """Measure a Dagster run that finds nothing new beside one that does nothing."""
+    costs, asked = parts.nothing_new(arguments.records, arguments.runs)
+    ours, empty = costs.values()
+    print(f"\n## Nothing new, medians of {arguments.runs}, in turns\n\n{table(costs)}\n")
+    print(f"requests: {asked.requests}")
+    print(ratio("a run that finds nothing new / an empty run", ours.cpu_seconds, empty.cpu_seconds))
+
+
 def install(arguments: argparse.Namespace) -> None:
     """Measure how large the project is with what it needs, and PyAirbyte, where that is installed."""
     with tempfile.TemporaryDirectory() as folder:
-        parts.install(Path(folder), ["--constraint", "constraints.txt", "."])
+        install_into(Path(folder), ["--constraint", "constraints.txt", "."])
         _print_sizes("pip install .", Path(folder))
-    if arguments.environment.exists():
-        _print_sizes(f"pip install airbyte=={VERSION}", arguments.environment)
+    if (environment := arguments.environments / PYAIRBYTE.name).exists():
+        _print_sizes(f"pip install airbyte=={VERSION}", environment)
 
 
 def _print_sizes(what: str, environment: Path) -> None:
@@ -158,10 +241,14 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "datasets": datasets,
     "arrow": arrow,
     "documents": documents,
+    "nothing_new": nothing_new,
+    "commits": commits,
+    "peers": peers,
     "pyairbyte": pyairbyte,
     "install": install,
 }
-_ONLY_WHEN_ASKED = ("arrow", "pyairbyte", "install")
+_REPLAYS = 100
+_ONLY_WHEN_ASKED = ("arrow", "commits", "peers", "pyairbyte", "install")
 
 
 def machine() -> str:

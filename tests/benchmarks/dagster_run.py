@@ -1,7 +1,8 @@
-"""The engine inside Dagster: `python -m tests.benchmarks.dagster_run FOLDER [URL]` materialises aha/features.
+"""The engine inside Dagster: `python -m tests.benchmarks.dagster_run FOLDER [URL] [--last]` materialises aha/features.
 
-One run over the whole range of partitions, with a history on disk as a project has it. Without a URL the asset of the
-run does nothing: that is what Dagster takes for itself.
+One run over the whole range of partitions, with a history on disk as a project has it; with `--last`, over the day
+after it, on which nothing has changed. Without a URL the asset of the run does nothing: that is what Dagster takes for
+itself.
 """
 
 import sys
@@ -19,7 +20,7 @@ from tests.benchmarks.own_cost import own_cpu_seconds
 from tests.benchmarks.server import DAYS, START
 
 PARTITIONS = dg.DailyPartitionsDefinition(
-    start_date=f"{START:%Y-%m-%d}", end_date=f"{START + timedelta(days=DAYS):%Y-%m-%d}", timezone="UTC"
+    start_date=f"{START:%Y-%m-%d}", end_date=f"{START + timedelta(days=DAYS + 1):%Y-%m-%d}", timezone="UTC"
 )
 
 
@@ -28,8 +29,8 @@ def nothing() -> None:
     """Hold no rows."""
 
 
-def main(folder: Path, url: str | None) -> None:
-    """Materialise all partitions in one run."""
+def main(folder: Path, url: str | None, *, last: bool = False) -> None:
+    """Materialise all partitions but the last one in one run, or the last one."""
     assets, resources = [nothing], dict[str, Any]()
     if url is not None:
         assets = [stream_asset(Aha, Aha.stream("features"), PARTITIONS, "live")]
@@ -38,7 +39,9 @@ def main(folder: Path, url: str | None) -> None:
             "connection": Connection(mode="live"),
             "warehouse": Warehouse(database=str(folder / "engine.duckdb"), spools=str(folder / "spools")),
         }
-    keys = PARTITIONS.get_partition_keys()
+    *keys, after = PARTITIONS.get_partition_keys()
+    if last:
+        keys = [after]
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
         dg.materialize(
             assets,
@@ -50,5 +53,6 @@ def main(folder: Path, url: str | None) -> None:
 
 if __name__ == "__main__":
     before = own_cpu_seconds()
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    given = [argument for argument in sys.argv[2:] if argument != "--last"]
+    main(Path(sys.argv[1]), given[0] if given else None, last="--last" in sys.argv)
     (Path(sys.argv[1]) / "cpu_after_imports").write_text(str(own_cpu_seconds() - before))

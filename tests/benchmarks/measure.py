@@ -1,9 +1,11 @@
 """Measuring a command as a whole process: CPU, wall and peak memory, by the operating system's own count."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,10 +77,30 @@ def typical(costs: Sequence[Cost]) -> Cost:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the server was asked for: requests, those it refused, and how many it had at once; 0 without a latency.
+
+    `seconds` lie between the first request and the last one.
+    """
+
+    requests: int
+    refused: int
+    at_once: int
+    seconds: float
+
+
+def counted(url: str) -> Asked:
+    """Return what the server was asked for since it was asked this last."""
+    with urllib.request.urlopen(f"{url}/counted") as answer:
+        return Asked(**json.load(answer))
+
+
 @contextmanager
-def serving(records: int) -> Iterator[str]:
+def serving(records: int, *, latency_seconds: float = 0, per_second: float = 0) -> Iterator[str]:
     """Start the benchmark's server for the time of a block; yields its URL."""
     command = [sys.executable, "-m", "tests.benchmarks.server", str(records)]
+    command += ["--latency", str(latency_seconds), "--per-second", str(per_second)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

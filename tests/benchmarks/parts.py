@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -14,7 +14,7 @@ from connector_resources.destinations.duckdb_tables import TYPES
 from connector_resources.sources.aha import Aha
 from tests.benchmarks import datasets as rows_of_datasets
 from tests.benchmarks.documents import CASES, prepare
-from tests.benchmarks.measure import ROOT, Cost, run, serving, typical
+from tests.benchmarks.measure import Asked, Cost, counted, run, serving, typical
 from tests.benchmarks.pyairbyte import VERSION
 
 _COLUMNS = {column.name: TYPES[column.type] for column in Aha.stream("features").columns}
@@ -37,11 +37,11 @@ def loaded(database: Path, table: str = "aha.features", columns: Sequence[str] =
     return Loaded(*found)
 
 
-def floor(url: str, folder: Path) -> Cost:
+def floor(url: str, folder: Path, python: Path | None = None) -> Cost:
     """Run the floor in a folder."""
     columns = folder / "columns.json"
     columns.write_text(json.dumps(_COLUMNS))
-    return _run(["-m", "tests.benchmarks.floor", url, str(folder), str(columns)], folder)
+    return _run(["-m", "tests.benchmarks.floor", url, str(folder), str(columns)], folder, python)
 
 
 def engine(url: str, folder: Path) -> Cost:
@@ -64,13 +64,14 @@ def script(url: str, folder: Path) -> Cost:
     return _run(["-m", "tests.benchmarks.script", url, str(folder)], folder)
 
 
-def pyairbyte(url: str, folder: Path, python: Path) -> Cost:
+def pyairbyte(url: str, folder: Path, python: Path, work: str = "features") -> Cost:
     """Run PyAirbyte, by the Python of an environment that has it, in a folder."""
     import connector_resources as ab
 
-    schema = folder / "schema.json"
-    schema.write_text(json.dumps(ab.get_source("source-aha").get_stream_json_schema("features")))
-    return _run(["-m", "tests.benchmarks.pyairbyte", url, str(folder), str(schema)], folder, python)
+    schemas = folder / "schemas.json"
+    source, names = ab.get_source("source-aha"), ("features", "ideas", "idea_comments")
+    schemas.write_text(json.dumps({name: source.get_stream_json_schema(name) for name in names}))
+    return _run(["-m", "tests.benchmarks.pyairbyte", url, str(folder), str(schemas), work], folder, python)
 
 
 def _run(command: Sequence[str], folder: Path, python: Path | None = None) -> Cost:
@@ -193,13 +194,12 @@ def _prepare_rows(rows: int, folder: str) -> None:
     run(["-c", f"{code}; prepare(int(sys.argv[1]), Path(sys.argv[2]))", str(rows), folder])
 
 
-def beside_pyairbyte(records: int, runs: int, environment: Path) -> dict[str, Cost]:
+def beside_pyairbyte(records: int, runs: int, python: Path) -> dict[str, Cost]:
     """Return the typical cost of PyAirbyte, the Python API, and the floor of the same work; all take turns.
 
     Raises ValueError where two of them loaded other rows.
     """
     _compile()
-    python = environment / "bin" / "python"
     ways: Mapping[str, tuple[Callable[[str, Path], Cost], str, str]] = {
         "floor": (floor, "floor.duckdb", "aha.features"),
         "Python API": (script, "script.duckdb", "aha.features"),
@@ -220,21 +220,42 @@ def beside_pyairbyte(records: int, runs: int, environment: Path) -> dict[str, Co
     return {name: typical(of_name) for name, of_name in costs.items()}
 
 
-def environment_of_pyairbyte(folder: Path) -> str:
-    """Make an environment with PyAirbyte where there is none, and return what was installed, with versions."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        install(folder, [f"airbyte=={VERSION}"])
-    wanted = ("airbyte", "airbyte-cdk", "duckdb", "pandas", "sqlalchemy")
-    code = f"import importlib.metadata as m; print(', '.join(f'{{n}} {{m.version(n)}}' for n in {wanted}))"
-    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+def commits(batch: int, replays: int, few: int = 1_000_000, many: int = 10_000_000) -> dict[int, dict[str, Any]]:
+    """Return what `tests.benchmarks.commits` finds of two tables of so many rows; the smaller one is replayed, too."""
+    found: dict[int, dict[str, Any]] = {}
+    for rows in (few, many):
+        with tempfile.TemporaryDirectory() as folder:
+
+            def case(name: str, number: int, folder: str = folder) -> Any:
+                run(["-m", "tests.benchmarks.commits", name, folder, str(number), str(batch)])
+                return json.loads((Path(folder) / "figures.json").read_text())
+
+            case("prepare", rows)
+            found[rows] = {"replay": case("replay", replays)} if rows == few else {}
+            found[rows] |= {"read": case("read", rows), "land": case("land", rows)}
+    return found
 
 
-def install(folder: Path, what: Sequence[str]) -> None:
-    """Make an environment with these packages. Raises CalledProcessError where that fails."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *what], check=True, cwd=ROOT)
+def nothing_new(records: int, runs: int) -> tuple[dict[str, Cost], Asked]:
+    """Return the typical cost of a run for a day on which nothing changed, that of an empty one, and its requests.
+
+    The table holds so many records by then.
+    """
+    _compile()
+    costs: dict[str, list[Cost]] = {"a run that finds nothing new": [], "empty Dagster run": []}
+    with serving(records) as url, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        dagster_run(url, Path(folder))
+        empty_dagster_run(url, Path(other))
+        for _ in range(runs):
+            counted(url)
+            costs["a run that finds nothing new"].append(
+                _run(["-m", "tests.benchmarks.dagster_run", folder, url, "--last"], Path(folder))
+            )
+            asked = counted(url)
+            costs["empty Dagster run"].append(
+                _run(["-m", "tests.benchmarks.dagster_run", other, "--last"], Path(other))
+            )
+    return {name: typical(of_name) for name, of_name in costs.items()}, asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,44 @@
 """The benchmarks work, and both sides of a comparison load the same rows. No time is asserted."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pytest
+import requests
 
-from tests.benchmarks import datasets, measure
+from tests.benchmarks import commits, datasets, dlt_run, measure, peers, plain_script
 from tests.benchmarks.__main__ import ratio, short_table, table
 from tests.benchmarks.documents import CASES, prepare
+from tests.benchmarks.environments import Environment, made
 from tests.benchmarks.floor import PAGE_SIZE
-from tests.benchmarks.measure import ROOT, Cost, run, serving, typical
+from tests.benchmarks.measure import ROOT, Asked, Cost, counted, run, serving, typical
 from tests.benchmarks.parts import Loaded, dagster_run, engine, floor, loaded, script, sizes
 from tests.benchmarks.pyairbyte import manifest
-from tests.benchmarks.server import page
+from tests.benchmarks.server import START, page
 
 RECORDS = 1_000
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What each way to load the same records has left behind."""
+    """What each way to load the same records has left behind, and what a second read has asked for."""
     ways = {"floor": floor, "engine": engine, "dagster_run": dagster_run, "script": script}
     folders = {name: tmp_path_factory.mktemp(name) for name in ways}
     with serving(RECORDS) as url:
         for name, way in ways.items():
             cost = way(url, folders[name])
             assert 0 < (cost.cpu_seconds_after_imports or 0) < cost.cpu_seconds
+        counted(url)
+        script(url, folders["script"])
+        (folders["script"] / "requests_again").write_text(str(counted(url).requests))
     return folders
 
 
@@ -144,10 +151,143 @@ def test_every_way_to_arrow_has_every_row(rows: Path, name: str) -> None:
     assert datasets.main(name, rows) == 100_000
 
 
-def test_pyairbyte_is_told_to_ask_for_the_same_pages_as_the_others() -> None:
-    retriever = manifest("http://127.0.0.1:1", {})["streams"][0]["retriever"]
-    assert retriever["requester"]["request_parameters"] == {"fields": "*"}
-    assert retriever["paginator"]["pagination_strategy"]["page_size"] == PAGE_SIZE
+@pytest.mark.parametrize("work", ["features", "changed", "ideas"])
+def test_pyairbyte_is_told_to_ask_for_the_same_pages_as_the_others(work: str) -> None:
+    for stream in manifest("http://127.0.0.1:1", {}, work)["streams"]:
+        retriever = stream["retriever"]
+        assert retriever["requester"]["request_parameters"] == {"fields": "*"}
+        assert retriever["paginator"]["pagination_strategy"]["page_size"] == PAGE_SIZE
+
+
+@pytest.mark.parametrize("how", ["tuned", "default"])
+@pytest.mark.parametrize("work", ["features", "ideas"])
+def test_dlt_is_told_to_ask_for_the_same_pages_as_the_others(work: str, how: str) -> None:
+    first = dlt_run.declaration("http://127.0.0.1:1", work, how)["resources"][0]
+    assert first["endpoint"]["params"] == {"fields": "*", "per_page": PAGE_SIZE}
+    assert plain_script.PAGE_SIZE == PAGE_SIZE
+
+
+def way(name: str) -> peers.Way:
+    return next(way for way in peers.WAYS if way.name == name)
+
+
+FEATURES = peers.Work("features", RECORDS)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("floor", "floor"), ("engine", "engine"), ("Python API", "script")])
+def test_what_was_loaded_is_compared_with_what_the_server_has(folders: dict[str, Path], name: str, folder: str) -> None:
+    assert peers.looked_at(folders[folder] / way(name).database, FEATURES, way(name)) == (RECORDS, "yes")
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ("DELETE FROM aha.features WHERE position = 7", (980, "980 features of 1,000")),
+        ("INSERT INTO aha.features FROM aha.features LIMIT 1", (1001, "1,001 features of 1,000")),
+        ("UPDATE aha.features SET name = 'x' WHERE id LIKE '%7'", (1000, "other features")),
+        ("UPDATE aha.features SET updated_at = now() WHERE id LIKE '%7'", (1000, "other features")),
+        ("ALTER TABLE aha.features DROP COLUMN position", (1000, "without position")),
+    ],
+)
+def test_what_is_missing_twice_or_another_is_told(
+    folders: dict[str, Path], tmp_path: Path, change: str, verdict: tuple[int, str]
+) -> None:
+    changed = tmp_path / "floor.duckdb"
+    changed.write_bytes((folders["floor"] / "floor.duckdb").read_bytes())
+    with duckdb.connect(str(changed)) as connection:
+        connection.execute(change)
+    assert peers.looked_at(changed, FEATURES, way("floor")) == verdict
+
+
+def test_the_server_counts_requests_and_refuses_those_beyond_its_limit() -> None:
+    with serving(10, latency_seconds=0.001, per_second=2) as url:
+        with requests.Session() as session:
+            answers = [session.get(f"{url}/api/v1/features", timeout=10).status_code for _ in range(4)]
+        asked = counted(url)
+        assert (asked.requests, asked.refused, asked.at_once) == (4, answers.count(429), 1)
+        assert asked.refused > 0 or asked.seconds > 1
+        assert counted(url) == Asked(0, 0, 0, 0.0)
+
+
+def test_what_changed_since_is_what_the_server_sends() -> None:
+    def ids(since: datetime) -> list[int]:
+        found = [json.loads(page(number, 4, 10, since)) for number in (1, 2, 3)]
+        assert {each["pagination"]["total_records"] for each in found} == {sum(len(each["features"]) for each in found)}
+        return [int(record["id"][-9:]) for each in found for record in each["features"]]
+
+    a_ninth_of_it = timedelta(days=9)  # what lies between two records
+    assert ids(START) == list(range(10))
+    assert ids(START + a_ninth_of_it) == list(range(1, 10))
+    assert ids(START + timedelta(days=80, seconds=1)) == [9]
+    assert ids(START + timedelta(days=81)) == [9]
+    assert ids(START + timedelta(days=200)) == []
+
+
+def test_a_read_that_finds_nothing_new_takes_no_more_than_three_requests(folders: dict[str, Path]) -> None:
+    assert 0 < int((folders["script"] / "requests_again").read_text()) <= 3
+
+
+def test_children_are_read_and_compared_too(tmp_path: Path) -> None:
+    work = peers.Work("ideas", 20)
+    with serving(20) as url:
+        plain_script.main(url, tmp_path, "ideas")
+        assert counted(url).requests == 21
+    assert peers.looked_at(tmp_path / "script.duckdb", work, way("requests + pandas")) == (40, "yes")
+
+
+def test_a_million_records_are_for_the_fast_ones() -> None:
+    def names(work: peers.Work) -> set[str]:
+        return {way.name for way in peers.ways(work)}
+
+    assert names(peers.Work("features", 1_000_000)) == {"floor", "engine", "Python API", "dlt, tuned"}
+    for work in peers.works(peers.KINDS, [10_000, 100_000]):
+        assert "Python API" in names(work)
+        assert len(names(work)) > 1
+
+
+def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    why = made(Environment("taken", ("a-package==1",), ()), tmp_path)
+    assert why is not None
+    assert why.startswith("a-package==1 could not be installed: ")
+
+
+def test_results_are_shown_in_a_table_and_a_plot_and_kept(tmp_path: Path) -> None:
+    work = peers.Work("ideas", 2_000, 0.05, 20)
+    results = [
+        peers.Result(work, "engine", Cost(1.5, 100.0, 300_000_000), Asked(2010, 9, 8, 100.0), 3, 4_000, "yes"),
+        peers.Result(work, "slow", Cost(9.0, 99.0, 900_000_000), Asked(2001, 0, 1, 100.0), 1, 9, "9 ideas of 2,000"),
+        peers.Result(work, "broken", failed="no such option"),
+    ]
+    assert str(work) == "2,000 parents with a child call each, answers after 50 ms, at most 20 requests a second"
+    assert peers.table(results).splitlines()[2:] == [
+        "| engine | 1.50 | 100.00 | 300 | 2,010, 9 refused, 20.0 a second | yes |",
+        "| slow (one run) | 9.00 | 99.00 | 900 | 2,001, 20.0 a second | 9 ideas of 2,000 |",
+        "| broken | | | | | not run: no such option |",
+    ]
+    peers.save(results, tmp_path / "results.json")
+    assert peers.load(tmp_path / "results.json") == results
+    peers.plot(results, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_that_commits_are_measured_on_is_one_that_landings_leave(tmp_path: Path) -> None:
+    commits.prepare(tmp_path, 400, 20, rows_a_day=100)
+    replayed = commits.replay(tmp_path, 2, 20)
+    landed = commits.land(tmp_path, 400, 20)
+    assert len(replayed["sizes"]) == 3
+    assert [len(taken) for taken in landed.values()] == [commits.REPEATS] * 2
+    assert set(commits.read(tmp_path, 400, 20)) == {"count and sum", "group by a column", "one record", "a day"}
+    with duckdb.connect(str(tmp_path / "table.duckdb"), read_only=True) as connection:
+        stored = connection.execute("SELECT partition, rows FROM _state ORDER BY partition").fetchall()
+        assert (
+            stored
+            == connection.execute("SELECT _partition, count(*) FROM aha.features GROUP BY ALL ORDER BY ALL").fetchall()
+        )
+        (current, distinct) = connection.execute(
+            "SELECT (SELECT count(*) FROM aha.features_current), (SELECT count(DISTINCT id) FROM aha.features)"
+        ).fetchall()[0]
+        assert current == distinct
 
 
 def test_what_is_installed_is_counted_by_package_with_what_is_compiled_apart() -> None:
