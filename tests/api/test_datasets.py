@@ -4,18 +4,21 @@ Arrow and SQLAlchemy, which need extras, have tests of their own: `test_arrow.py
 """
 
 import dataclasses
+import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 
 from connector_resources.caches import DuckDBCache
 from connector_resources.datasets import InMemoryDataset, LazyDataset, SQLDataset
+from connector_resources.destinations.duckdb_rows import decoded
 from connector_resources.errors import PartitionMissing
 from connector_resources.exceptions import PyAirbyteInputError
 from connector_resources.sources.drift import Drift
@@ -127,6 +130,101 @@ def test_a_frame_of_what_pandas_has_no_types_for_is_whole(cache: DuckDBCache) ->
     frame = cache["plans"].to_pandas()
     assert list(zip(frame["id"], frame["plan"], strict=True)) == [(Decimal("1.5"), [1]), (Decimal("2.5"), None)]
     assert list(frame.columns) == ["id", "plan"]
+
+
+JSON: tuple[str | None, ...] = (
+    None,
+    "null",
+    "{}",
+    "[]",
+    '"a text"',
+    "17",
+    "0.5",
+    "true",
+    "123456789012345678901234567890",
+    '{"a": 1, "a": 2}',
+    '{"ä 😀": "é\\u0000\\""}',
+    '{"rate": 0.12345678901234567891, "many": 123456789012345678901234567890}',
+    '{"a": {"b": [1, {"c": null}]}}',
+    "[[1], []]",
+    '["import", "csv"]',
+    '{"id": "7", "position": 3, "complete": false}',
+)
+
+
+def stored(cache: DuckDBCache, column: str, texts: Sequence[str | None]) -> DuckDBCache:
+    """Return a cache with a table of one column of this name and type, with these values."""
+    cache.store.path.parent.mkdir(exist_ok=True)
+    with duckdb.connect(str(cache.store.path)) as connection:
+        connection.execute("CREATE SCHEMA crm")
+        connection.execute(
+            f"CREATE TABLE crm.users AS SELECT range AS n, CAST((?::VARCHAR[])[range + 1] AS {column}) AS v, "
+            "NULL::JSON AS _extra, true AS _is_current FROM range(?)",
+            [list(texts), len(texts)],
+        )
+    return cache
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        JSON,
+        JSON * 200,
+        [text for text in JSON if text is not None] * 200,
+        [*JSON, *(f'{{"n": [{n}]}}' for n in range(2000))],
+        [f'["{n}"]' for n in range(2000)],
+        [*(JSON * 100), *(f'{{"n": {n}}}' for n in range(2000))],
+    ],
+    ids=["none", "each once", "a few again and again", "those without null", "many", "many without null", "many late"],
+)
+def test_a_frame_has_of_json_what_each_text_holds_however_many_there_are(
+    cache: DuckDBCache, texts: Sequence[str | None]
+) -> None:
+    frame = stored(cache, "JSON", texts).dataset("crm", "users").to_pandas()
+    expected = [None if text is None else decoded(text) for text in texts]
+    assert list(map(repr, frame["v"])) == list(map(repr, expected))
+    assert frame["v"].dtype == object
+    assert frame["n"].tolist() == list(range(len(texts)))
+
+
+def test_what_is_done_to_the_json_of_one_row_is_done_to_no_other(cache: DuckDBCache) -> None:
+    texts = ['{"a": 1}', '{"a": [1]}', "[1]", "[[1]]"]
+    dataset = stored(cache, "JSON", texts * 300).dataset("crm", "users")
+    for frame in (dataset.to_pandas(), dataset.to_pandas()):
+        for value, within in zip(frame["v"][:4], ("a", "a", 0, 0), strict=True):
+            (value[within] if isinstance(value[within], list) else [value]).clear()
+            value.clear()
+        assert frame["v"][4:].tolist() == [decoded(text) for text in texts] * 299
+
+
+def test_decimals_of_every_size_are_those_that_are_stored(cache: DuckDBCache) -> None:
+    texts = [
+        None,
+        "0.000000000",
+        "-0.000000001",
+        "1.500000000",
+        "999999999.999999999",
+        "-999999999.999999999",
+        "1000000000.000000000",
+        "-1000000000.000000001",
+        f"{'9' * 29}.999999999",
+        f"-{'9' * 29}.999999999",
+    ]
+    frame = stored(cache, "DECIMAL(38,9)", texts).dataset("crm", "users").to_pandas()
+    assert [None if value is None else format(value, "f") for value in frame["v"]] == texts
+    assert {type(value) for value in frame["v"]} == {Decimal, type(None)}
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_garbage_collector_is_on_after_a_frame_if_it_was_before(cache: DuckDBCache, is_on: bool) -> None:
+    land(cache, user(1))
+    (gc.enable if is_on else gc.disable)()
+    try:
+        cache["users"].to_pandas()
+        assert gc.isenabled() is is_on
+    finally:
+        gc.enable()
 
 
 def test_a_frame_has_what_nobody_declared_as_one_column_and_none_where_there_is_nothing(cache: DuckDBCache) -> None:

@@ -119,6 +119,7 @@ def datasets(arguments: argparse.Namespace) -> None:
         ("to_pandas, plain", "df, plain"),
         ("to_pandas, with JSON", "df, with JSON"),
         ("to_pandas, with JSON", "df, then JSON parsed"),
+        ("to_pandas, with JSON of its own in each row", "df, with JSON of its own in each row"),
     ):
         print(ratio(f"{ours} / {theirs}", _after_imports(costs[ours]), _after_imports(costs[theirs])))
 

@@ -1,8 +1,9 @@
 """Rows of a cache for pandas and Arrow: `python -m tests.benchmarks.datasets CASE FOLDER`.
 
-`plain` has columns of text, numbers, truth values and instants; `with_json` has two of JSON and one of decimals beside
-them. The yardstick is DuckDB's own `.df()` of the same rows and columns, which leaves JSON as text and makes floats of
-decimals; `parsed` is that with what our frames have instead: JSON parsed, decimals exact.
+`plain` has columns of text, numbers, truth values and instants; `with_json` has two of JSON, of a dozen and of four
+different values, and one of decimals beside them; `with_own_json` two of JSON that differ in each row. The yardstick is
+DuckDB's own `.df()` of the same rows and columns, which leaves JSON as text and makes floats of decimals; `parsed` is
+that with what our frames have instead: JSON parsed, decimals exact.
 """
 
 import contextlib
@@ -35,11 +36,21 @@ _PLAIN = {
     "updated_at": "TIMESTAMPTZ '2026-02-01 10:00:00+00' + to_seconds(range)",
 }
 _PARSED = {
-    "status": """'{"id":"7012345678901237002","name":"In development","position":3,"complete":false}'::JSON""",
-    "tags": """'["import","csv"]'::JSON""",
+    "status": """format('{{"id":"70123456789012370{:02}","name":"Step {}","position":{},"complete":false}}',
+        range % 12, range % 12, range % 12)::JSON""",
+    "tags": """(['["import","csv"]', '["import"]', '[]', '["ui","csv","later"]'])[1 + range % 4]::JSON""",
     "price": "(range / 7)::DECIMAL(38,9)",
 }
-TABLES: Mapping[str, Mapping[str, str]] = {"plain": _PLAIN, "with_json": {**_PLAIN, **_PARSED}}
+_OWN = {
+    "assignee": """format('{{"id":"{}","name":"Person {}","email":"person{}@example.com"}}',
+        range, range, range)::JSON""",
+    "fields": """format('[{{"key":"impact","value":{}}}]', range)::JSON""",
+}
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "plain": _PLAIN,
+    "with_json": {**_PLAIN, **_PARSED},
+    "with_own_json": {**_PLAIN, **_OWN},
+}
 
 
 def prepare(rows: int, folder: Path) -> None:
@@ -96,6 +107,8 @@ CASES: Mapping[str, tuple[Callable[[Path, str], Any], str]] = {
     "df, with JSON": (df, "with_json"),
     "df, then JSON parsed": (parsed, "with_json"),
     "to_pandas, with JSON": (to_pandas, "with_json"),
+    "df, with JSON of its own in each row": (df, "with_own_json"),
+    "to_pandas, with JSON of its own in each row": (to_pandas, "with_own_json"),
 }
 STREAMED: Mapping[str, Callable[[Path], int]] = {"to_arrow": to_arrow, "a table of Arrow": table_of_arrow}
 
