@@ -447,7 +447,9 @@ class Source:
             names = {column.name for column in declared.columns}
             if limit == 0:
                 return
-            for number, record in enumerate(self._records(declared), 1):
+            for number, record in enumerate(
+                self._records(declared, is_look=limit is not None or stop_event is not None), 1
+            ):
                 if stop_event is not None and stop_event.is_set():
                     return
                 if prune_undeclared_fields:
@@ -458,11 +460,16 @@ class Source:
 
         return LazyDataset(records, stream=declared)
 
-    def _records(self, stream: Stream) -> Iterator[dict[str, Any]]:
+    def _records(self, stream: Stream, *, is_look: bool) -> Iterator[dict[str, Any]]:
+        """Yield the records of a stream; a look, which may end anywhere, asks for nothing before it is wanted."""
         from connector_resources.connecting import first_day, sandbox_today
         from connector_resources.records import records
+        from connector_resources.resource import HttpSource
 
-        return records(self.connected, stream, first_day(self.mode, self._start_date), sandbox_today())
+        source = self.connected
+        if is_look and isinstance(source, HttpSource):
+            source = source.changed(concurrency=1)
+        return records(source, stream, first_day(self.mode, self._start_date), sandbox_today())
 
     def get_documents(
         self,

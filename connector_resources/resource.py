@@ -7,9 +7,12 @@ graph loads with an empty environment, and what is missing is complained about w
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, new_class
 from typing import Any, ClassVar, Self, cast
@@ -28,7 +31,8 @@ from connector_resources.errors import (
     StreamNotPartitioned,
     UnknownStream,
 )
-from connector_resources.http.authenticators import Authenticator
+from connector_resources.http.ahead import Ahead, InFlight
+from connector_resources.http.authenticators import Authenticator, InTurn
 from connector_resources.http.client import Client, Statistics
 from connector_resources.http.messages import Answer, Request, Response
 from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing, usage_path
@@ -44,7 +48,7 @@ _REREADS = 2
 """How often a list that changed while it was read is read from the start again before that is an error."""
 
 
-_OF_THE_PACE = ("rate_limit_factor", "daily_request_budget")
+_OF_THE_PACE = ("rate_limit_factor", "daily_request_budget", "concurrency")
 """Settings that say how fast and how much may be read, and change nothing about what is."""
 
 _TOKEN_REFUSED_STATUSES = (400, 404, 410, 422)
@@ -230,9 +234,10 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
             with spool.writing() as writer:
                 try:
                     if not spool.is_complete:
-                        for page in self.read(stream, slice, spool.token):
-                            writer.append(page)
-                            progress(spool)
+                        with _ended(self.read(stream, slice, spool.token)) as pages:
+                            for page in pages:
+                                writer.append(page)
+                                progress(spool)
                         writer.finish()
                     return spool
                 except RequestBudgetSpent as error:
@@ -262,6 +267,16 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
         return hashlib.blake2b(repr(sorted(options.items())).encode(), digest_size=6).hexdigest()
 
 
+@contextmanager
+def _ended(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
+    """End a reading with the block: an error that somebody still looks at would keep it, and its threads, alive."""
+    try:
+        yield pages
+    finally:
+        if isinstance(pages, Generator):
+            pages.close()
+
+
 def _is_refused_token(error: Exception) -> bool:
     """Whether an error that is the answer to the first request of a reading taken up again may be its token's fault."""
     return isinstance(error, PaginationLoop) or (
@@ -276,6 +291,41 @@ def _require_matching(source_name: str, stream: Stream, slice: Slice) -> None:
     if (stream.parent is None) != (slice.parents is None):
         wanted = "takes no parents" if stream.parent is None else f"needs rows of {stream.parent.stream.name}"
         raise StreamNotPartitioned(f"{source_name}.{stream.name} {wanted}.")
+
+
+class _Helpers:
+    """The clients of threads that ask ahead, each known to its thread; what those have cost whose thread has ended."""
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+        self._lock = threading.Lock()
+        self._working: dict[int, Client] = {}
+        self._done = Statistics()
+
+    @property
+    def of_this_thread(self) -> Client | None:
+        """The client of this thread, None in one that does not ask ahead."""
+        client: Client | None = getattr(self._of_thread, "client", None)
+        return client
+
+    @contextmanager
+    def helping(self, client: Client) -> Iterator[None]:
+        """Let `client` be that of the thread that is in the block."""
+        with self._lock:
+            self._working[id(client)] = client
+        self._of_thread.client = client
+        try:
+            yield
+        finally:
+            self._of_thread.client = None
+            with self._lock:
+                del self._working[id(client)]
+                self._done += client.statistics
+
+    def statistics(self, own: Statistics) -> Statistics:
+        """Return what all of them have cost, and `own`."""
+        with self._lock:
+            return sum((client.statistics for client in self._working.values()), own + self._done)
 
 
 class HttpSource(Source):
@@ -312,7 +362,16 @@ class HttpSource(Source):
         default="data/state",
         description="Where the account's processes share their request budget and rotated tokens.",
     )
+    concurrency: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="How many requests may be on their way at a time, as far as the rate limit has a use for them; 1 "
+        "asks for one after the other.",
+    )
     _client: Client | None = PrivateAttr(default=None)
+    _in_flight: InFlight | None = PrivateAttr(default=None)
+    _helpers: _Helpers = PrivateAttr(default_factory=_Helpers)
     _tell_retries: Callable[[str], None] = PrivateAttr(default_factory=lambda: logger.warning)
 
     @property
@@ -330,16 +389,18 @@ class HttpSource(Source):
     @property
     def statistics(self) -> Statistics:
         """What this source has cost since it was made."""
-        return Statistics() if self._client is None else self._client.statistics
+        return self._helpers.statistics(Statistics() if self._client is None else self._client.statistics)
 
     @property
     def client(self) -> Client:
-        """The client of this account, made at its first use."""
+        """The client of this account, made at its first use; in a thread that asks ahead, that thread's."""
+        if (helper := self._helpers.of_this_thread) is not None:
+            return helper
         if self._client is None:
             self._client = Client(
                 name=self.name,
                 base_url=self.url,
-                authenticator=self.authenticator(),
+                authenticator=InTurn(self.authenticator()),
                 limiter=self._limiter(self.rate_limit, "account", self.daily_request_budget),
                 retry=self.retry,
                 expired=self.expired_statuses,
@@ -347,6 +408,17 @@ class HttpSource(Source):
                 tell=self._tell_retries,
             )
         return self._client
+
+    def ahead(self, stream: HttpStream) -> Ahead:
+        """Return what sends requests of a stream before it is their turn, as many as its rate limit has a use for."""
+        limits = [limit.scaled(self.rate_limit_factor) for limit in (self.rate_limit, stream.rate_limit) if limit]
+        rate = min(limit.at_a_time for limit in limits)
+        if self._in_flight is None:
+            self._in_flight = InFlight(self.concurrency)
+        return Ahead(partial(self.fetch, stream), self._in_flight, rate, self._helping)
+
+    def _helping(self, stopped: threading.Event) -> AbstractContextManager[None]:
+        return self._helpers.helping(self.client.helper(stopped))
 
     def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
         """Yield the pages of `stream` in `slice`, in the order the API gives them; see `Source.read`."""
@@ -357,7 +429,7 @@ class HttpSource(Source):
     def _read(self, stream: HttpStream, slice: Slice, token: str | None) -> Iterator[Page]:
         # What an answer or a page is refused for may show something of it.
         with self.client.hiding():
-            yield from read_pages(self, stream, slice, token)
+            yield from read_pages(self, stream, slice, token, self.ahead(stream))
 
     def first_request(self, stream: HttpStream, slice: Slice, parent: ParentRow | None) -> Request:
         """Return the first request under a parent: path filled in, window and page size as parameters."""
@@ -374,9 +446,19 @@ class HttpSource(Source):
         return stream.paginator.first(Request(path, stream.method, params))
 
     def fetch(self, stream: HttpStream, request: Request) -> Response:
-        """Send a request, with limits, credentials and retries."""
-        limiters = () if stream.rate_limit is None else (self._limiter(stream.rate_limit, stream.name),)
-        return self.client.send(request, limiters)
+        """Send a request, with limits, credentials and retries; also called in threads that ask ahead."""
+        client = self.client
+        limiters: tuple[RateLimiter, ...] = ()
+        if stream.rate_limit is not None:
+            limiters = (self._limiter(stream.rate_limit, stream.name),)
+            limiters[0].sleep = client.limiter.sleep
+        before, began = replace(client.statistics), client.clock()
+        try:
+            return client.send(request, limiters)
+        finally:
+            if self._in_flight is not None:
+                cost = client.statistics.since(before)
+                self._in_flight.answered(client.clock() - began - cost.wait_seconds, is_troubled=cost.retries > 0)
 
     def open(self, stream: HttpStream, request: Request, response: Response) -> Answer:
         """Find the records in an answer at the stream's record path."""
@@ -425,7 +507,7 @@ class HttpSource(Source):
         """Have `tell` told of each try that has failed and is followed by another: why, and when that comes."""
         self._tell_retries = tell
         if self._client is not None:
-            self._client.tell = tell
+            self._client.tell = tell  # which those of other threads ask
 
     def standing(self) -> Standing:
         """Return what holds the account back now."""

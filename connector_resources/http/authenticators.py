@@ -8,6 +8,7 @@ authenticators ever talk to a server, through the `TokenEndpoint` they are given
 import base64
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,28 @@ class Authenticator(Protocol):
     def secrets(self) -> Collection[str]:
         """Return all that must not be shown, wherever a server may echo it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """A credential that several threads sign with, one after the other: while one renews it, the others wait for it."""
+
+    inner: Authenticator
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def sign(self) -> Signature:
+        """Return what to add to the next request."""
+        with self._turn:
+            return self.inner.sign()
+
+    def refresh(self, used: Signature) -> bool:
+        """Replace a credential that was refused, unless another thread has done so since it was `used`."""
+        with self._turn:
+            return self.inner.refresh(used)
+
+    def secrets(self) -> Collection[str]:
+        """Return all that must not be shown."""
+        return self.inner.secrets()
 
 
 class _Fixed:

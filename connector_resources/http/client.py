@@ -5,17 +5,20 @@ never the query, a header or the body.
 """
 
 import logging
+import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 
 from connector_resources.errors import ConfigurationError, ConnectorError, RateLimited, RequestRejected
+from connector_resources.http.ahead import Stopped
 from connector_resources.http.authenticators import Authenticator, Signature
 from connector_resources.http.messages import Request, Response, hidden
 from connector_resources.http.rate_limit import RateLimiter
@@ -42,6 +45,14 @@ class Statistics:
     bytes: int = 0
     wait_seconds: float = 0.0
 
+    def __add__(self, other: "Statistics") -> "Statistics":
+        return Statistics(
+            self.requests + other.requests,
+            self.retries + other.retries,
+            self.bytes + other.bytes,
+            self.wait_seconds + other.wait_seconds,
+        )
+
     def since(self, before: "Statistics") -> "Statistics":
         """Return what has been added since `before`, a copy made earlier."""
         return Statistics(
@@ -50,6 +61,13 @@ class Statistics:
             self.bytes - before.bytes,
             self.wait_seconds - before.wait_seconds,
         )
+
+
+@dataclass(slots=True)
+class Held:
+    """Until when one of the clients that share this waits to try again, on their clock: the others wait with it."""
+
+    until: float = -math.inf
 
 
 @dataclass(slots=True)
@@ -74,6 +92,7 @@ class Client:
     total_timeout_seconds: float = 300.0
     largest_body_bytes: int = 512 << 20
     statistics: Statistics = field(default_factory=Statistics)
+    held: Held = field(default_factory=Held, repr=False)
     session: Session = field(init=False, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
@@ -81,6 +100,22 @@ class Client:
 
     def __post_init__(self) -> None:
         self.session = Session(self.name, self.base_url, lambda: self.total_timeout_seconds)
+
+    def helper(self, stopped: threading.Event) -> "Client":
+        """Return a client that does the same in another thread, until `stopped` is set: no wait outlasts that.
+
+        Connections, credential, budget and what the server demands are the same; cookies and statistics are its own.
+        """
+
+        def tell(line: str) -> None:
+            if not stopped.is_set():
+                self.tell(line)
+
+        limiter = replace(self.limiter, sleep=_sleeping(self.limiter.sleep, stopped))
+        sleep = _sleeping(self.sleep, stopped)
+        helper = replace(self, limiter=limiter, statistics=Statistics(), sleep=sleep, tell=tell)
+        helper.session.adapters = self.session.adapters
+        return helper
 
     def send(self, request: Request, limiters: Sequence[RateLimiter] = ()) -> Response:
         """Send `request`, waiting for the account's limiter and for `limiters`, and return a usable answer.
@@ -104,7 +139,9 @@ class Client:
 
     def _sent(self, where: str, request: Request, limiters: Sequence[RateLimiter]) -> Response:
         is_renewed = False
-        for attempt in self.retry.retrying(self._wait, self.clock, self._tell):
+        if (held_seconds := self.held.until - self.clock()) > 0:
+            self._wait(held_seconds)
+        for attempt in self.retry.retrying(self._wait_to_try_again, self.clock, self._tell):
             with attempt:
                 self.statistics.retries += attempt.retry_state.attempt_number > 1
                 signature = self.authenticator.sign()
@@ -119,6 +156,15 @@ class Client:
 
     def _tell(self, line: str) -> None:
         self.tell(hidden(line, self.authenticator.secrets()))
+
+    def _wait_to_try_again(self, seconds: float) -> None:
+        until = self.clock() + seconds
+        self.held.until = max(self.held.until, until)
+        try:
+            self._wait(seconds)
+        finally:
+            if self.held.until == until:
+                self.held.until = -math.inf
 
     def _wait(self, seconds: float) -> None:
         self.statistics.wait_seconds += seconds
@@ -209,6 +255,20 @@ class Client:
                 status=status,
             )
         raise RequestRejected(f"{where}: {status}. {_ADVICE.get(status, _OTHER_ADVICE)}", status=status)
+
+
+def _sleeping(sleep: Callable[[float], None], stopped: threading.Event) -> Callable[[float], None]:
+    """Return what sleeps as `sleep` does, and raises Stopped once that is so."""
+
+    def slept(seconds: float) -> None:
+        if sleep is time.sleep:
+            stopped.wait(seconds)
+        elif not stopped.is_set():
+            sleep(seconds)
+        if stopped.is_set():
+            raise Stopped
+
+    return slept
 
 
 def _target(redirect: Response) -> str:

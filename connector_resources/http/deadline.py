@@ -3,13 +3,17 @@
 A socket's own time-out begins anew with every byte: a server that sends a header, the length of a chunk or the head of
 a compressed body letter by letter, or one "100 Continue" after another, would be listened to for ever, because the
 libraries below loop until they have what they look for. Here each read of the socket may take no longer than what is
-left of the whole time, whoever reads and whatever for.
+left of the whole time, whoever reads and whatever for; and somebody else may end the wait of a thread (`Line`).
 """
 
 import http.client
 import io
+import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 import urllib3
@@ -17,13 +21,44 @@ import urllib3.connection
 import urllib3.connectionpool
 from requests.adapters import HTTPAdapter
 
+_MOST_CONNECTIONS = 65
+"""As many as threads may send at a time, and one: those beyond are closed after each answer, with a warning."""
+
+
+class Line:
+    """The connection at which a thread waits for an answer, in a block of this; another thread may hang up."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    def __enter__(self) -> None:
+        _of_thread.line = self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _of_thread.line = None
+
+    def hang_up(self) -> None:
+        """End the answer that is waited for, if one is: whoever reads it meets its end."""
+        if (connection := self._socket) is not None:
+            with suppress(OSError):  # it has ended by itself
+                # The method of SSLSocket would take its state from under the thread that reads.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _wait_at(self, connection: Any) -> None:
+        self._socket = connection if isinstance(connection, socket.socket) else None
+
+
+_of_thread = threading.local()
+
 
 class DeadlineAdapter(HTTPAdapter):
     """Sends requests as `requests` does, and reads for at most `seconds()` what comes in answer to one."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._pools = _pools(seconds)
-        super().__init__()
+        super().__init__(pool_maxsize=_MOST_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools of connections, with ours in them."""
@@ -76,6 +111,9 @@ class _Bounded(io.RawIOBase):
         self._bytes = connection.makefile("rb", buffering=0)
         self._longest_read = connection.gettimeout()
         self._end = time.monotonic() + seconds
+        self._line: Line | None = getattr(_of_thread, "line", None)
+        if self._line is not None:
+            self._line._wait_at(connection)
 
     def readable(self) -> bool:
         """Return True."""
@@ -92,5 +130,7 @@ class _Bounded(io.RawIOBase):
 
     def close(self) -> None:
         """Let go of the socket."""
+        if self._line is not None:
+            self._line._wait_at(None)
         self._bytes.close()
         super().close()

@@ -3,9 +3,9 @@
 None of them holds state, so one value serves every partition and thread. Each docstring shows the answer it expects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
 import requests.utils
@@ -27,6 +27,15 @@ class Paginator(Protocol):
 
     def total(self, answer: Answer) -> int | None:
         """Return how many records the server says the whole list has, None where it does not say."""
+        ...
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """A paginator that can tell from one answer which requests follow, and not only the next one."""
+
+    def ahead(self, request: Request, answer: Answer) -> Iterator[Request]:
+        """Yield the requests for the pages after `answer` that are certain to be asked for, in their order."""
         ...
 
 
@@ -80,6 +89,13 @@ class PageNumber:
             is_last = len(answer.records) != self.size if pages is None else number >= pages + self.start - 1
         return None if is_last else request.with_params(**{self.page: str(number + 1)})
 
+    def ahead(self, request: Request, answer: Answer) -> Iterator[Request]:
+        """Yield the requests for the pages that the envelope counts behind this one."""
+        pages = None if self.total_pages is None else _integer(answer, self.total_pages)
+        number = int(str(request.params[self.page]))
+        for page in range(number + 1, (pages or 0) + self.start):
+            yield request.with_params(**{self.page: str(page)})
+
     def total(self, answer: Answer) -> int | None:
         """Return the envelope's own count."""
         return None if self.total_records is None else _integer(answer, self.total_records)
@@ -109,6 +125,14 @@ class Offset:
         if is_last or (total is not None and offset >= total):
             return None
         return request.with_params(**{self.offset: str(offset)})
+
+    def ahead(self, request: Request, answer: Answer) -> Iterator[Request]:
+        """Yield the requests for the records that the envelope counts behind this page, where that is a full one."""
+        total = self.total(answer)
+        if total is not None and len(answer.records) == self.size:
+            first = int(str(request.params[self.offset])) + self.size
+            for offset in range(first, total, self.size):
+                yield request.with_params(**{self.offset: str(offset)})
 
     def total(self, answer: Answer) -> int | None:
         """Return the envelope's own count."""

@@ -79,6 +79,13 @@ class RateLimit:
         )
 
     @property
+    def at_a_time(self) -> float:
+        """How many requests a second are allowed for a short time; infinite without a limit."""
+        if self.per_second is not None:
+            return self.per_second
+        return math.inf if self.per_minute is None else self.per_minute / _MINUTE_SECONDS
+
+    @property
     def in_a_minute(self) -> float:
         """How many requests a minute are allowed for long; infinite without a limit."""
         by_seconds = math.inf if self.per_second is None else 60 * self.per_second

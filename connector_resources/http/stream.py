@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Protocol, TypedDict
 
@@ -36,8 +36,9 @@ from connector_resources.errors import (
     RecordsNotFound,
     RequestRejected,
 )
+from connector_resources.http.ahead import Ahead, in_order
 from connector_resources.http.messages import Answer, Request, Response, shown_keys
-from connector_resources.http.paginators import Paginator, SinglePage
+from connector_resources.http.paginators import Foresighted, Paginator, SinglePage
 from connector_resources.http.rate_limit import RateLimit
 from connector_resources.streams import Column, Cursor, Page, ParentRow, Slice, Stream
 
@@ -114,53 +115,90 @@ _CLOCKS_APART_SECONDS = 60.0
 """How far the clocks of a vendor's servers may be apart, the one that dates answers and the one that dates records."""
 
 
-def read_pages(walk: Walk, stream: HttpStream, slice: Slice, token: str | None = None) -> Iterator[Page]:
+def read_pages(
+    walk: Walk, stream: HttpStream, slice: Slice, token: str | None = None, ahead: Ahead | None = None
+) -> Iterator[Page]:
     """Yield the pages of `stream` in `slice`, from the start or from after the page whose token is given.
 
-    Raises PaginationLoop, IncompleteRead, RecordsNotFound, MalformedPage, RequestRejected or RequestRetryable, each
-    naming the stream and the page.
+    What is certain to be asked is sent by `ahead` before it is its turn; without it one request goes after the other.
+    The pages and their order are the same, and `ahead` is closed with them. Raises PaginationLoop, IncompleteRead,
+    RecordsNotFound, MalformedPage, RequestRejected or RequestRetryable, each naming the stream and the page.
     """
     parents: tuple[ParentRow | None, ...] = (None,) if slice.parents is None else slice.parents
     place = _Place() if token is None else msgspec.json.decode(token, type=_Place)
     position, missing = place.parent, place.missing
     request = None if place.request is None else Request.decode(place.request)
     chain = _Chain.taken_up(stream, place)
-    while position < len(parents):
-        parent = parents[position]
-        if request is None:
-            request = walk.first_request(stream, slice, parent)
-        while request is not None:
-            try:
-                response = walk.fetch(stream, request)
-            except RequestRejected as error:
-                if error.status == 404 and parent is not None and not chain.pages:
-                    # The parent was removed after it was listed; it has no children any more.
-                    missing += 1
-                    if missing == len(parents) >= _SUSPICIOUS_PARENTS:
-                        raise RequestRejected(
-                            f"{stream.name}: 404 for every one of {missing} parents, the last at {request.path}. They "
-                            "cannot all be gone: the path or the host is wrong, or the credential may not read this.",
-                            status=404,
-                        ) from error
+    with in_order(partial(walk.fetch, stream)) if ahead is None else ahead as ahead:
+        ahead.expect_lists(
+            lambda position: walk.first_request(stream, slice, parents[position]), position, len(parents)
+        )
+        while position < len(parents):
+            parent = parents[position]
+            if request is None:
+                request = walk.first_request(stream, slice, parent)
+            while request is not None:
+                try:
+                    response = ahead.fetch(request)
+                except RequestRejected as error:
+                    if error.status == 404 and parent is not None and not chain.pages:
+                        # The parent was removed after it was listed; it has no children any more.
+                        missing += 1
+                        if missing == len(parents) >= _SUSPICIOUS_PARENTS:
+                            raise RequestRejected(
+                                f"{stream.name}: 404 for every one of {missing} parents, the last at {request.path}. "
+                                "They cannot all be gone: the path or the host is wrong, or the credential may not "
+                                "read this.",
+                                status=404,
+                            ) from error
+                        after = _Place(parent=position + 1, missing=missing)
+                        yield Page((), after.token(len(parents)), parent, is_gone=True)
+                        break
+                    raise
+                answer = _opened_in_turn(walk, ahead, stream, chain, request, response)
+                following = _added(walk, stream, slice, chain, request, answer)
+                is_whole = stream.cursor is None or not stream.cursor.newest_first  # else it may be cut short
+                if following is None:
+                    if is_whole:
+                        chain.finish()
+                        if chain.is_doubtful:
+                            chain.compare(_walked_again(walk, ahead, stream, slice, parent, chain.began))
                     after = _Place(parent=position + 1, missing=missing)
-                    yield Page((), after.token(len(parents)), parent, is_gone=True)
-                    break
-                raise
-            answer = walk.open(stream, request, response)
-            following = _added(walk, stream, slice, chain, request, answer)
-            is_whole = stream.cursor is None or not stream.cursor.newest_first  # else it may be cut short
-            if following is None:
-                if is_whole:
-                    chain.finish()
-                    if chain.is_doubtful:
-                        chain.compare(_walked_again(walk, stream, slice, parent, chain.began))
-                after = _Place(parent=position + 1, missing=missing)
-            else:
-                after = chain.place(position, following, missing)
-            ends_list = following is None if is_whole else None
-            yield Page(answer.records, after.token(len(parents)), parent, chain.total, ends_list=ends_list)
-            request = following
-        position, request, chain = position + 1, None, _Chain(stream)
+                else:
+                    _expect(ahead, stream, slice, request, answer, following)
+                    after = chain.place(position, following, missing)
+                ends_list = following is None if is_whole else None
+                yield Page(answer.records, after.token(len(parents)), parent, chain.total, ends_list=ends_list)
+                request = following
+            ahead.end_list()
+            position, request, chain = position + 1, None, _Chain(stream)
+
+
+def _opened_in_turn(
+    walk: Walk, ahead: Ahead, stream: HttpStream, chain: "_Chain", request: Request, response: Response
+) -> Answer:
+    """Return the next answer of a list, as if it had been asked for after all those before it.
+
+    Pages asked for together are answered in any order. One that counts what those before it do was not answered after
+    a change of the list that they were answered before, nor the other way round; any other is asked for anew.
+    """
+    answer = walk.open(stream, request, response)
+    if ahead.is_early and chain.pages and stream.paginator.total(answer) != chain.total:
+        ahead.forget_list()
+        answer = walk.open(stream, request, ahead.fetch(request))
+    return answer
+
+
+def _expect(
+    ahead: Ahead, stream: HttpStream, slice: Slice, request: Request, answer: Answer, following: Request
+) -> None:
+    """Let the page after an answer be asked for, and those behind it where they are certain to be asked too."""
+    paginator, cursor = stream.paginator, stream.cursor
+    may_end_early = cursor is not None and cursor.newest_first and slice.window is not None
+    if isinstance(paginator, Foresighted) and not may_end_early:
+        ahead.expect(following, partial(paginator.ahead, request, answer))
+    else:
+        ahead.expect(following)
 
 
 def _added(
@@ -182,14 +220,17 @@ def _added(
 
 
 def _walked_again(
-    walk: Walk, stream: HttpStream, slice: Slice, parent: ParentRow | None, began: float | None
+    walk: Walk, ahead: Ahead, stream: HttpStream, slice: Slice, parent: ParentRow | None, began: float | None
 ) -> "_Chain":
     """Return a whole list as it is now; what is newer is newer than the first walk, which `began` then."""
     chain = _Chain(stream, began=began)
     request: Request | None = walk.first_request(stream, slice, parent)
     while request is not None:
-        answer = walk.open(stream, request, walk.fetch(stream, request))
-        request = _added(walk, stream, slice, chain, request, answer)
+        answer = _opened_in_turn(walk, ahead, stream, chain, request, ahead.fetch(request))
+        following = _added(walk, stream, slice, chain, request, answer)
+        if following is not None:
+            _expect(ahead, stream, slice, request, answer, following)
+        request = following
     return chain
 
 

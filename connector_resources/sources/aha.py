@@ -56,6 +56,7 @@ from connector_resources.errors import (
     PaginationLoop,
     RequestRejected,
 )
+from connector_resources.http.ahead import Ahead
 from connector_resources.http.authenticators import BearerToken
 from connector_resources.http.messages import Answer, Request, Response
 from connector_resources.http.paginators import PageNumber
@@ -1860,7 +1861,14 @@ class Aha(HttpSource):
         A record whose detail is not found was deleted after it was listed: it is left out, and taken off the server's
         count. Where that list has other pages, their count differs now, and the list is read again.
         """
-        whole = [self._detail(stream, record) for record in answer.records]
+        with self.ahead(stream) as ahead:
+            details = [self._detail_of(stream, record) for record in answer.records]
+            if asked := [request for request in details if request is not None]:
+                ahead.expect(asked[0], lambda: iter(asked))
+            whole = [
+                self._detail(stream, record, request, ahead)
+                for record, request in zip(answer.records, details, strict=True)
+            ]
         found = tuple(record for record in whole if record is not None)
         total = stream.paginator.total(answer)
         if total is None or len(found) == len(whole):
@@ -1869,21 +1877,27 @@ class Aha(HttpSource):
         envelope = {**answer.envelope, "pagination": msgspec.Raw(msgspec.json.encode(pagination))}
         return replace(answer, records=found, envelope=envelope)
 
-    def _detail(self, stream: DetailedStream, record: msgspec.Raw) -> msgspec.Raw | None:
-        """Return the whole record; one without an id that can be asked for stays as it is, to be put aside."""
+    def _detail_of(self, stream: DetailedStream, record: msgspec.Raw) -> Request | None:
+        """Return the request for the whole record; None where it is whole, or without an id that can be asked for."""
         fields = fields_of(record)
-        if stream.unless_has is not None and stream.unless_has in fields:
+        is_whole = stream.unless_has is not None and stream.unless_has in fields
+        if is_whole or (record_id := _readable_id(fields)) is None:
+            return None
+        return Request(stream.detail.format(id=quote(record_id, safe="")))
+
+    def _detail(
+        self, stream: DetailedStream, record: msgspec.Raw, request: Request | None, ahead: Ahead
+    ) -> msgspec.Raw | None:
+        """Return the whole record; one for which there is nothing to ask stays as it is, to be put aside if need be."""
+        if request is None:
             return record
-        record_id = _readable_id(fields)
-        if record_id is None:
-            return record
-        request = Request(stream.detail.format(id=quote(record_id, safe="")))
         try:
-            response = self.fetch(stream, request)
+            response = ahead.fetch(request)
         except RequestRejected as error:
             if error.status == 404:
                 return None
             raise
+        record_id = _readable_id(fields_of(record))
         details = open_answer(f"{self.name}.{stream.name}", stream.detail_record, request, response).records
         if len(details) != 1 or _readable_id(fields_of(details[0])) not in (record_id, None):
             raise MalformedPage(

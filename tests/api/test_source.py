@@ -287,6 +287,23 @@ def test_a_look_at_some_records_asks_for_no_more_pages_than_it_needs(
         source.get_records("users", limit=-1)
 
 
+def test_a_look_that_may_end_anywhere_asks_for_nothing_before_it_is_wanted(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = aha()
+    read, at_a_time = type(source.connected).read, []
+
+    def noting(self: Any, *asked: Any) -> Any:
+        at_a_time.append(self.concurrency)
+        return read(self, *asked)
+
+    monkeypatch.setattr(type(source.connected), "read", noting)
+    for how in ({"limit": 1}, {"stop_event": threading.Event()}, {}):
+        assert next(iter(source.get_records("goals", **how)))
+    source.get_samples("goals")
+    assert at_a_time == [1, 1, 8, 1]
+
+
 def test_records_of_a_substream_know_their_parent(desk: Path) -> None:
     records = list(aha().get_records("key_results"))
     goals = {record["id"] for record in aha().get_records("goals")}

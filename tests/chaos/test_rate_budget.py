@@ -6,6 +6,9 @@ import signal
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,18 @@ import portalocker
 import pytest
 import requests
 
+from connector_resources.http.paginators import PageNumber
 from connector_resources.http.rate_limit import RateLimit, RateLimiter
+from connector_resources.sandbox.accounts import credentials
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sandbox.settings import Settings
+from connector_resources.sources.aha import Aha, features
+from connector_resources.streams import Slice, Window
 from tests.landing import child, said
 
 PER_SECOND, PER_MINUTE = 20, 300
+LATE = {"pattern": "GET /aha/*", "kind": "slow", "seconds": 0.15, "times": 1_000_000}
+"""Answers that take longer than the time between two permits: one after the other would be a third of the pace."""
 
 READERS = """
 import os, sys, threading
@@ -129,6 +138,26 @@ def test_eight_processes_get_95_per_cent_of_what_a_second_allows_fairly_and_are_
     assert (len(sent), refused(sandbox)) == (8, 0)
     assert statistics.median(paces) >= 0.95 * PER_SECOND  # typical, so that a busy machine does not decide
     assert all(abs(count - statistics.mean(sent)) <= 0.2 * statistics.mean(sent) for count in sent)
+
+
+def test_eight_requests_on_their_way_get_95_per_cent_of_what_a_second_allows_and_are_never_refused(
+    tmp_path: Path,
+) -> None:
+    stream = replace(features, paginator=PageNumber(1, total_pages="pagination.total_pages"))
+    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with SandboxProcess(Settings(scale=0.3)) as process:
+        aha = Aha(**credentials("aha"), base_url=f"{process.url}/aha", state_folder=str(tmp_path), concurrency=8)
+        aha.check()  # by then the sandbox has made its data
+        requests.post(f"{process.url}/_sandbox/faults", json=[LATE], timeout=10).raise_for_status()
+        pages = aha.read(stream, Slice(Window(end - timedelta(days=3650), end)))
+        assert len(list(islice(pages, 6 * PER_SECOND))) == 6 * PER_SECOND  # the sandbox counts real seconds
+        seen = [entry["time"] for entry in log(process.url)][1:]
+        refusals = refused(process.url)
+
+    paces = [PER_SECOND / (seen[start + PER_SECOND] - seen[start]) for start in range(len(seen) - PER_SECOND)]
+    print(f"{len(seen)} requests, {(len(seen) - 1) / (seen[-1] - seen[0]) / PER_SECOND:.1%} of the limit")
+    assert refusals == 0
+    assert statistics.median(paces) >= 0.95 * PER_SECOND
 
 
 def test_processes_killed_while_they_draw_on_the_budget_hold_up_nobody_and_nobody_is_refused(

@@ -116,10 +116,11 @@ class Contract:
         """Return the database of this name."""
         return DuckDB(self.folder / f"{name}.duckdb", self.folder / "temporary", lock_timeout_seconds=5)
 
-    def source(self, kind: type[Source], **fields: Any) -> Source:
+    def source(self, kind: type[Source], concurrency: int = 8, **fields: Any) -> Source:
         """Return a source that reads the sandbox; it fails the test that makes it wait."""
         given: dict[str, Any] = {**credentials(kind.name), **SETTINGS.get(kind.name, {})}
         if issubclass(kind, HttpSource):
+            given |= {"concurrency": concurrency}
             given |= {"base_url": f"{self.sandbox.url}/{kind.name}", "rate_limit_factor": 0.0}
             given |= {"state_folder": str(self.folder / "state")}
         source = kind(**{**given, **fields})
@@ -173,7 +174,7 @@ class Contract:
 
     def _read(self, subject: Subject) -> Reading:
         asked = self.slice(subject)
-        source = self.source(subject.kind)
+        source = self.source(subject.kind, concurrency=1)  # or a page would cost what was asked for while it was read
         sent = [0]
         spool = source.extract(
             subject.stream, asked, self.folder / "spools", lambda spool: sent.append(source.statistics.requests)

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 
@@ -148,6 +149,22 @@ def test_a_broken_extraction_goes_on_with_what_is_missing(again: "Again", contra
     assert (second.resumed_pages, second.calls) == (second.kept_pages, sum(whole.costs[second.kept_pages :]))
 
 
+def without_token(mark: PageMark) -> PageMark:
+    """Return what a page is on disk; its token has the second at which its list was begun."""
+    return msgspec.structs.replace(mark, token=None)
+
+
+@STREAMS
+def test_a_reading_with_eight_requests_on_their_way_is_the_one_that_asks_for_one_after_the_other(
+    contract: Contract, subject: Subject, tmp_path: Path
+) -> None:
+    whole, source = contract.reading(subject), contract.source(subject.kind)
+    spool = source.extract(subject.stream, contract.slice(subject), tmp_path)
+    assert list(map(without_token, spool.marks)) == list(map(without_token, whole.marks))
+    assert source.statistics.requests == sum(whole.costs)
+    assert contract.land(contract.database("ahead"), subject, spool).partitions == whole.landed.partitions
+
+
 @STREAMS
 def test_a_second_reading_gives_the_same_data_versions(again: "Again", contract: Contract, subject: Subject) -> None:
     assert again(subject).partitions == contract.reading(subject).landed.partitions
@@ -178,7 +195,7 @@ def again(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Again
         kept = broken_off(contract, subject, asked, spools, whole)
         contract.sandbox.fail()
         calls = contract.sandbox.calls()
-        spool = contract.source(subject.kind).extract(subject.stream, asked, spools)
+        spool = contract.source(subject.kind, concurrency=1).extract(subject.stream, asked, spools)
         calls = contract.sandbox.calls() - calls
         landed = contract.land(contract.database("again"), subject, spool)
         return done.setdefault(str(subject), SecondReading(kept, spool.resumed_pages, calls, landed.partitions))
@@ -192,7 +209,7 @@ class Killed(Exception):
 
 def broken_off(contract: Contract, subject: Subject, asked: Slice, spools: Path, whole: Reading) -> int:
     """Read about half of a slice, until every connection is dropped; returns how many pages are on disk then."""
-    source = contract.source(subject.kind)
+    source = contract.source(subject.kind, concurrency=1)
     if isinstance(source, HttpSource):
         answered = sum(whole.costs) // 2
         drop = {"pattern": f"* /{subject.kind.name}/*", "kind": "drop", "skip": answered, "times": 1_000_000}

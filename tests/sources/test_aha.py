@@ -1,5 +1,7 @@
 import io
+import itertools
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -312,6 +314,27 @@ def test_the_detail_of_another_record_fails_the_read(account: Account, tmp_path:
     account.prepare("/products/1", body)
     with pytest.raises(MalformedPage, match="GET /products/1: asked for one record, got another"):
         records(source(account, tmp_path), "products", Slice())
+
+
+def test_whole_records_are_asked_for_together_and_stand_in_the_lists_order(account: Account, tmp_path: Path) -> None:
+    ids = list(range(1, 30))
+    account.prepare("/products", {"products": [{"id": each} for each in ids], "pagination": pagination(29)})
+    for each in ids:
+        account.prepare(f"/products/{each}", {"product": {"id": each, "name": f"number {each}"}})
+    aha = source(account, tmp_path)
+    aha.client.clock = itertools.count(step=0.9).__next__  # every answer is slow
+    send, seven = account.send, threading.Barrier(7)
+
+    def together(request: requests.PreparedRequest, *arguments: Any, **settings: Any) -> requests.Response:
+        answer = send(request, *arguments, **settings)
+        if str(request.url).rpartition("/")[2] in map(str, range(2, 9)):
+            seven.wait(10)  # none is answered before all of them are on their way
+        return answer
+
+    account.send = together  # type: ignore[method-assign]  # of the fake
+    found = records(aha, "products", Slice())
+
+    assert found == [{"id": each, "name": f"number {each}"} for each in ids]
 
 
 def test_a_detail_that_is_refused_fails_the_read(account: Account, tmp_path: Path) -> None:

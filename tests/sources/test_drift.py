@@ -14,7 +14,7 @@ from connector_resources.errors import (
     RecordsNotFound,
     RequestRejected,
 )
-from connector_resources.http.authenticators import BearerToken, OAuth2Refresh
+from connector_resources.http.authenticators import BearerToken, InTurn, OAuth2Refresh
 from connector_resources.http.token_endpoint import FormTokenEndpoint
 from connector_resources.sources import drift
 from connector_resources.sources.drift import METRICS, Drift, DriftStream
@@ -43,7 +43,8 @@ def source(folder: Path, api: FakeApi | None = None, **fields: Any) -> Drift:
     if api is not None:
         api.mount(made.client.session)
         made.client.sleep = lambda seconds: None
-        authenticator = made.client.authenticator
+        assert isinstance(made.client.authenticator, InTurn)
+        authenticator = made.client.authenticator.inner
         if isinstance(authenticator, OAuth2Refresh):
             assert isinstance(authenticator.endpoint, FormTokenEndpoint)
             api.mount(authenticator.endpoint.session)
