@@ -58,7 +58,17 @@ def test_the_columns_of_two_partitions_are_compared_without_reading_those_betwee
         after = dict.fromkeys(("day 001", "day 499"), PartitionFacts(1000, "after"))
         found = changes(connection, "source", "things", ["id"], {"id": "BIGINT", "n": "INTEGER"}, after)
     assert found == dict.fromkeys(after, Change(changed=1000, columns={"n": 1000}))
-    assert json.loads(report.read_text())["cumulative_rows_scanned"] < 300_000
+    assert 2_000 < _rows_scanned(json.loads(report.read_text())) < 300_000
+
+
+def _rows_scanned(profile: Any) -> int:
+    """Sum up what the scans of a profile say, under the name of DuckDB 1 or of DuckDB 2."""
+    if isinstance(profile, list):
+        return sum(map(_rows_scanned, profile))
+    if not isinstance(profile, dict):
+        return 0
+    own = sum(profile.get(name, 0) for name in ("operator_rows_scanned", "rows_scanned"))
+    return own + sum(map(_rows_scanned, profile.values()))
 
 
 def test_rows_added_changed_and_removed_are_counted_and_the_columns_that_differ_named(store: DuckDB) -> None:
