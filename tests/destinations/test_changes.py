@@ -67,7 +67,7 @@ def _rows_scanned(profile: Any) -> int:
         return sum(map(_rows_scanned, profile))
     if not isinstance(profile, dict):
         return 0
-    own = sum(profile.get(name, 0) for name in ("operator_rows_scanned", "rows_scanned"))
+    own = sum(int(profile.get(name, 0)) for name in ("operator_rows_scanned", "rows_scanned"))
     return own + sum(map(_rows_scanned, profile.values()))
 
 
