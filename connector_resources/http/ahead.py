@@ -61,7 +61,7 @@ class InFlight:
     answer_seconds: float | None = None
     _allowed: float = field(default=math.inf, init=False, repr=False)
     _on_their_way: int = field(default=0, init=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _given: threading.Condition = field(default_factory=threading.Condition, init=False, repr=False)
 
     def most(self, rate: float) -> int:
         """Return how many requests there is a use for where answers are wanted at `rate` a second."""
@@ -73,16 +73,22 @@ class InFlight:
 
     def answered(self, seconds: float, *, is_troubled: bool) -> None:
         """Take note of an answer, how long it took, and whether it had to be asked for more than once."""
-        with self._lock:
+        with self._given:
             self.answer_seconds = _smoothed(self.answer_seconds, max(0.0, seconds))
             if is_troubled:
                 self._allowed = max(1.0, min(self._allowed, self.concurrency) / 2)
             else:
                 self._allowed = min(self.concurrency, self._allowed + 1 / self._allowed)
 
-    def take(self, most: float) -> bool:
+    def enter(self, most: int) -> None:
+        """Wait until fewer than `most` are on their way, and count one more."""
+        with self._given:
+            self._given.wait_for(lambda: self._on_their_way < most)
+            self._on_their_way += 1
+
+    def take(self, most: int) -> bool:
         """Count one more on its way where fewer than `most` are; returns whether that is so."""
-        with self._lock:
+        with self._given:
             is_free = self._on_their_way < most
             self._on_their_way += is_free
         return is_free
@@ -93,8 +99,9 @@ class InFlight:
 
     def give(self) -> None:
         """Count one less."""
-        with self._lock:
+        with self._given:
             self._on_their_way -= 1
+            self._given.notify()
 
 
 def _smoothed(usual: float | None, newest: float) -> float:
@@ -137,7 +144,7 @@ class Ahead:
         self._pages: Iterator[Request] = iter(())
         self._next_page: Request | None = None
         self._sent: dict[bytes, _Sent] = {}
-        self._is_begun, self._is_busy = False, True
+        self._is_begun = self._is_next = False  # whether the reader's own request is the next to be sent
         self._given_at: float | None = None
         self._page_seconds: float | None = None  # for which the reader is busy with an answer
         self._changed = threading.Condition()
@@ -191,16 +198,18 @@ class Ahead:
             if self._given_at is not None:
                 self._page_seconds = _smoothed(self._page_seconds, self._clock() - self._given_at)
             sent = self._sent.pop(key, None)
-            self.is_early, self._is_busy = sent is not None, False
+            self.is_early, self._is_next = sent is not None, sent is None
             if sent is None:
-                self._in_flight.take(math.inf)
                 if self._next_page is not None and key == _key(self._next_page):
                     self._next_page = next(self._pages, None)
+            most = self._most()
             self._go_on()
-        try:
-            answer = self._alone(request) if sent is None else sent.answer.result()
-        finally:
-            self._is_busy = True
+        if sent is None:
+            self._in_flight.enter(most)
+            with self._changed:
+                self._is_next = False
+                self._go_on()
+        answer = self._alone(request) if sent is None else sent.answer.result()
         self._is_begun, self._given_at = True, self._clock()
         return answer
 
@@ -230,7 +239,7 @@ class Ahead:
     # What follows is called, and what is above is changed, by who holds the lock of `_changed`.
 
     def _most(self) -> int:
-        """Return how many requests may be on their way; the one that the reader is going to send is among them."""
+        """Return how many requests may be on their way."""
         rate = min(self._rate, 1 / self._page_seconds) if self._page_seconds else self._rate
         return self._in_flight.most(rate)
 
@@ -246,7 +255,7 @@ class Ahead:
     def _go_on(self) -> None:
         """Let a thread send what is to be sent."""
         most = self._most()
-        if self._is_expected(most) and self._in_flight.is_room(most - self._is_busy):
+        if self._is_expected(most) and self._in_flight.is_room(most - self._is_next):
             if self._idle:
                 self._changed.notify()
             elif len(self._threads) < most:
@@ -259,7 +268,7 @@ class Ahead:
     def _taken(self) -> tuple[Request, "Future[Response]"] | None:
         """Return what is to be sent now, and where its answer goes; None where nothing is."""
         most = self._most()
-        while self._is_expected(most) and self._in_flight.take(most - self._is_busy):
+        while self._is_expected(most) and self._in_flight.take(most - self._is_next):
             if self._next_page is not None:
                 request, sent = self._next_page, _Sent(self._list, is_first=False)
                 self._next_page = next(self._pages, None)

@@ -447,6 +447,41 @@ def test_a_run_killed_between_its_commit_and_its_being_noted_asks_for_nothing_ag
     assert [each.state for each in kept(place.folder / "spools")] == ["committed"]
 
 
+READING = """
+import signal, sys
+from pathlib import Path
+from tests.chaos.test_resume import Place
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started this may have it ignored
+Place(Path(sys.argv[1]), sys.argv[2]).read(sys.argv[3])
+"""
+
+
+def test_ctrl_c_ends_a_reading_at_once_though_its_requests_are_on_their_way(
+    tmp_path: Path, url: str, parents: Path, undisturbed: Callable[[str], Undisturbed]
+) -> None:
+    name, place = "aha/features", copied(parents, tmp_path / "data", url)
+    expected, before = undisturbed(name), count(url)
+    hangs = [{"pattern": "GET /aha/*", "kind": "slow", "seconds": 60, "skip": 5, "times": 1_000}]
+    requests.post(f"{url}/_sandbox/faults", json=hangs, timeout=10).raise_for_status()
+    try:
+        with child(READING, place.folder, url, name) as process:
+            try:
+                for _ in range(1200):
+                    if count(url) - before >= 5 + 4:
+                        break
+                    time.sleep(0.05)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(12) != 0
+            finally:
+                process.kill()
+    finally:
+        requests.post(f"{url}/_sandbox/faults", json=[], timeout=10).raise_for_status()
+
+    on_disk, asked = resumed(place, name, expected)
+    assert (on_disk > 0, on_disk + asked) == (True, expected.requests)
+
+
 # Through Dagster
 
 

@@ -346,6 +346,50 @@ def test_what_is_left_of_a_reading_nobody_goes_on_with_is_let_go(tmp_path: Path)
     assert len(serving.asked) <= 3 + 2 * 4
 
 
+def test_what_the_walk_asks_unexpectedly_waits_for_room_and_comes_before_what_is_ahead() -> None:
+    entered, changed = threading.Semaphore(0), threading.Condition()
+    on_their_way, answers, most = [], {"/0"}, [0]
+
+    class Told(InFlight):
+        def enter(self, most: int) -> None:
+            entered.release()
+            super().enter(most)
+
+    def fetch(request: Request) -> Response:
+        with changed:
+            on_their_way.append(request.path)
+            most[0] = max(most[0], len(set(on_their_way) - answers))
+            changed.notify_all()
+            assert changed.wait_for(lambda: request.path in answers, LONGEST_SECONDS)
+        return Response(200, {}, b"")
+
+    def let(*paths: str) -> None:
+        with changed:
+            answers.update(paths)
+            changed.notify_all()
+
+    def wait_for(count: int) -> None:
+        with changed:
+            assert changed.wait_for(lambda: len(on_their_way) == count, LONGEST_SECONDS)
+
+    with Ahead(fetch, Told(2, 0.05)) as ahead:
+        ahead.expect_lists(lambda number: Request(f"/{number}"), 0, 5)
+        ahead.fetch(Request("/0"))
+        asking = threading.Thread(target=ahead.fetch, args=(Request("/0?page=2"),))
+        ahead.expect(Request("/elsewhere"))
+        wait_for(3)
+        asking.start()
+        assert entered.acquire(timeout=LONGEST_SECONDS)
+        assert entered.acquire(timeout=LONGEST_SECONDS)
+        let("/elsewhere")
+        wait_for(4)
+        let("/0?page=2", "/1", "/2", "/3", "/4")
+        asking.join()
+
+    assert sorted(on_their_way[1:3]) == ["/1", "/elsewhere"]
+    assert (on_their_way[3], most) == ("/0?page=2", [2])
+
+
 # Threads
 
 

@@ -15,6 +15,7 @@ from connector_resources.resource import Source
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sandbox.settings import Settings as SandboxSettings
 from connector_resources.sources import discover
+from connector_resources.sources.drift import Drift
 from orchestration.assets import stream_asset
 from orchestration.connection import connection, source_resource
 from orchestration.io_manager import Warehouse
@@ -27,6 +28,12 @@ FIRST_DAY = TODAY - timedelta(days=12)
 DAYS = tuple((TODAY - timedelta(days)).isoformat() for days in range(12, 0, -1))
 
 Fail = Callable[..., None]
+
+
+class DriftInTurn(Drift):
+    """Drift, asked for one thing after the other: which request a fault hits is then told by how many it skips."""
+
+    concurrency: int = 1
 
 
 @dataclass

@@ -13,7 +13,7 @@ from connector_resources.sources.drift import Drift
 from connector_resources.streams import Cursor
 from orchestration.io_manager import Extraction, Warehouse
 from orchestration.run_config import StreamConfig
-from tests.orchestration.conftest import DAYS, Fail, Project, failures, kind_of, materialized
+from tests.orchestration.conftest import DAYS, DriftInTurn, Fail, Project, failures, kind_of, materialized
 
 Landed = tuple[Project, dg.ExecuteInProcessResult]
 
@@ -308,12 +308,23 @@ def test_substreams_of_a_failed_stream_are_not_read(project: Project, fail: Fail
 
 
 def test_a_failed_run_goes_on_where_it_was_broken_off(project: Project, fail: Fail, sandbox_url: str) -> None:
+    project.sources["drift"] = DriftInTurn
     assert project.run("drift/conversations", days=DAYS).success
     fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": 3})
     assert [error for error, _ in failures(project.run("drift/messages", days=DAYS)).values()] == ["MalformedPage"]
     fail()
     again = materialized(project.run("drift/messages", days=DAYS), "drift/messages")[DAYS[-1]]
     assert (again["pages_resumed"], again["requests"]) == (3, again["pages"] - 3)
+
+
+def test_a_failed_run_that_has_asked_ahead_asks_for_no_page_again_that_it_has(project: Project, fail: Fail) -> None:
+    assert project.run("drift/conversations", days=DAYS).success
+    fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": 9})
+    assert [error for error, _ in failures(project.run("drift/messages", days=DAYS)).values()] == ["MalformedPage"]
+    fail()
+    again = materialized(project.run("drift/messages", days=DAYS), "drift/messages")[DAYS[-1]]
+    assert again["pages_resumed"] > 0  # as many as came before the one that failed, in their order
+    assert again["requests"] == again["pages"] - again["pages_resumed"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from connector_resources.http.rate_limit import usage_path
 from connector_resources.http.rate_usage import UsageLog
 from connector_resources.spool import kept, prune
 from orchestration.read_plan import Past, ReadPlan, expected, past_runs
-from tests.orchestration.conftest import DAYS, Fail, Project, failures, materialized
+from tests.orchestration.conftest import DAYS, DriftInTurn, Fail, Project, failures, materialized
 
 PLAN = ReadPlan("s.things", DAYS, 120, "it was so", 300.0, 0, 0)
 
@@ -134,6 +134,7 @@ def test_a_range_is_planned_from_what_was_read_before_in_the_log_and_in_its_meta
 
 
 def test_a_reading_that_went_on_from_disk_says_nothing_of_what_one_costs(project: Project, fail: Fail) -> None:
+    project.sources["drift"] = DriftInTurn
     assert project.run("drift/conversations", days=DAYS).success
     fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": 3})
     assert failures(project.run("drift/messages", days=DAYS))
@@ -212,6 +213,7 @@ def test_a_paused_reading_is_taken_up_for_two_days(project: Project, hours: floa
 
 
 def test_a_reading_is_judged_by_what_is_left_to_ask(project: Project, fail: Fail) -> None:
+    project.sources["drift"] = DriftInTurn
     expected = materialized(project.run("drift/conversations", "drift/messages", days=DAYS), "drift/messages")[DAYS[0]]
     left = 5
     fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": expected["requests"] - left})

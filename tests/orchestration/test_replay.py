@@ -24,7 +24,7 @@ from connector_resources.spool import Kept, SpoolKey, kept
 from connector_resources.streams import Slice
 from orchestration.connection import Connection
 from tests.landing import snapshot
-from tests.orchestration.conftest import DAYS, Fail, Project, failures, kind_of, materialized
+from tests.orchestration.conftest import DAYS, DriftInTurn, Fail, Project, failures, kind_of, materialized
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
@@ -299,6 +299,7 @@ def test_a_run_that_died_right_after_its_commit_is_finished_without_a_request(pr
 
 
 def test_the_runs_log_says_why_a_reading_starts_over(project: Project, fail: Fail) -> None:
+    project.sources["drift"] = DriftInTurn
     assert project.run("drift/conversations", days=DAYS).success
     fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": 3})
     assert failures(project.run("drift/messages", days=DAYS))

@@ -18,7 +18,7 @@ from orchestration.connection import Connection
 from orchestration.looking import sample
 from orchestration.run_config import StreamConfig
 from tests.landing import page, snapshot
-from tests.orchestration.conftest import DAYS, Fail, Project, failures, kind_of, materialized
+from tests.orchestration.conftest import DAYS, DriftInTurn, Fail, Project, failures, kind_of, materialized
 from tests.orchestration.test_read_plan import logged
 
 
@@ -176,6 +176,7 @@ def test_checks_of_which_the_last_run_said_nothing_are_not_told_by_an_older_one(
 
 
 def test_a_full_refresh_leaves_what_is_on_disk_and_says_so(project: Project, fail: Fail) -> None:
+    project.sources["drift"] = DriftInTurn
     assert project.run("drift/conversations", days=DAYS).success
     for is_asked, resumed in ((False, 3), (True, 0)):
         fail({"pattern": "GET /drift/conversations/*/messages*", "kind": "html", "skip": 3})
