@@ -293,6 +293,9 @@ def _require_matching(source_name: str, stream: Stream, slice: Slice) -> None:
         raise StreamNotPartitioned(f"{source_name}.{stream.name} {wanted}.")
 
 
+_MAKING = threading.Lock()
+
+
 class _Helpers:
     """The clients of threads that ask ahead, each known to its thread; what those have cost whose thread has ended."""
 
@@ -371,7 +374,7 @@ class HttpSource(Source):
     )
     _client: Client | None = PrivateAttr(default=None)
     _in_flight: InFlight | None = PrivateAttr(default=None)
-    _helpers: _Helpers = PrivateAttr(default_factory=_Helpers)
+    _helpers: _Helpers | None = PrivateAttr(default=None)
     _tell_retries: Callable[[str], None] = PrivateAttr(default_factory=lambda: logger.warning)
 
     @property
@@ -389,12 +392,13 @@ class HttpSource(Source):
     @property
     def statistics(self) -> Statistics:
         """What this source has cost since it was made."""
-        return self._helpers.statistics(Statistics() if self._client is None else self._client.statistics)
+        own = Statistics() if self._client is None else self._client.statistics
+        return own if self._helpers is None else self._helpers.statistics(own)
 
     @property
     def client(self) -> Client:
         """The client of this account, made at its first use; in a thread that asks ahead, that thread's."""
-        if (helper := self._helpers.of_this_thread) is not None:
+        if self._helpers is not None and (helper := self._helpers.of_this_thread) is not None:
             return helper
         if self._client is None:
             self._client = Client(
@@ -413,12 +417,14 @@ class HttpSource(Source):
         """Return what sends requests of a stream before it is their turn, as many as its rate limit has a use for."""
         limits = [limit.scaled(self.rate_limit_factor) for limit in (self.rate_limit, stream.rate_limit) if limit]
         rate = min(limit.at_a_time for limit in limits)
-        if self._in_flight is None:
-            self._in_flight = InFlight(self.concurrency)
-        return Ahead(partial(self.fetch, stream), self._in_flight, rate, self._helping)
+        with _MAKING:  # two reads of one source may begin in two threads
+            self._in_flight = in_flight = self._in_flight or InFlight(self.concurrency)
+            self._helpers = helpers = self._helpers or _Helpers()
 
-    def _helping(self, stopped: threading.Event) -> AbstractContextManager[None]:
-        return self._helpers.helping(self.client.helper(stopped))
+        def helping(stopped: threading.Event) -> AbstractContextManager[None]:
+            return helpers.helping(self.client.helper(stopped))
+
+        return Ahead(partial(self.fetch, stream), in_flight, rate, helping)
 
     def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
         """Yield the pages of `stream` in `slice`, in the order the API gives them; see `Source.read`."""
