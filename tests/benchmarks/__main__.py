@@ -61,6 +61,12 @@ def main() -> None:
     parser.add_argument(
         "--plot", type=Path, default=ROOT / "build" / "peers.png", help="peers: the plot (default: %(default)s)"
     )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=ROOT / "build" / "peers.json",
+        help="peers: all results, of earlier runs too, which are drawn with those of this one (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     print(machine())
     for name in [arguments.only] if arguments.only else [name for name in PARTS if name not in _ONLY_WHEN_ASKED]:
@@ -172,14 +178,14 @@ def peers(arguments: argparse.Namespace) -> None:
     print("".join(f"\n- {name}: {found}" for name, found in told.items()))
     for name, why in {**NOT_RUN, **missing}.items():
         print(f"- not run: {name}: {why}")
-    found = peers_.load(saved) if (saved := arguments.plot.with_suffix(".json")).exists() else []
+    found = peers_.load(saved) if (saved := arguments.results).exists() else []
     for work in works:
         there = [way for way in peers_.ways(work, arguments.ways) if way.name not in missing]
         results = peers_.measured(work, there, arguments.runs, arguments.environments)
         load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
         print(f"\n## {work}\n\n{peers_.table(results)}\n\nLoad of the machine at the end: {load}", flush=True)
         again = {(each.work, each.way) for each in results}
-        found = [each for each in found if (each.work, each.way) not in again] + results
+        found = peers_.ordered([*(each for each in found if (each.work, each.way) not in again), *results])
         peers_.save(found, saved)
     peers_.plot(found, arguments.plot)
     print(f"\nAll results: {saved}; the plot: {arguments.plot}")

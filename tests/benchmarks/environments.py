@@ -48,7 +48,8 @@ of PyAirbyte, as PyAirbyte reads the manifests it downloads."""
 
 NOT_RUN = {
     "PyAirbyte, Airbyte's source-drift 0.3.17": "its manifest has the address https://driftapi.com in it, and no "
-    "setting for another one; and it looks for the next page in the last record, where Drift's reference has none.",
+    "setting for another one. It asks for /conversations, which Drift's reference calls /conversations/list, and looks "
+    "for the next page in the last record, where none is, so that it would end with the first one.",
 }
 """Those that could not be run at all, and why."""
 

@@ -8,8 +8,9 @@ server has: how many rows, and a checksum of their ids, names, reference numbers
 import json
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -53,7 +54,7 @@ class Work:
             "faker": f"{self.records:,} users of Faker",
         }[self.kind]
         latency = f", answers after {self.latency_seconds * 1000:.0f} ms" if self.latency_seconds else ""
-        limit = f", at most {self.per_second:g} requests a second" if self.per_second else ""
+        limit = f", at most {self.per_second:g} a second" if self.per_second else ""
         return f"{what}{latency}{limit}"
 
 
@@ -266,7 +267,7 @@ def measured(work: Work, chosen: Sequence[Way], runs: int, environments: Path) -
             work,
             way.name,
             typical([cost for cost, _ in taken[way.name]]),
-            taken[way.name][-1][1],
+            sorted((asked for _, asked in taken[way.name]), key=lambda asked: asked.seconds)[len(taken[way.name]) // 2],
             len(taken[way.name]),
             *found[way.name],
         )
@@ -336,20 +337,41 @@ def _checksum(names: Sequence[str]) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return the results of one piece of work as a Markdown table."""
-    lines = ["| | CPU s | wall s | peak MB | requests | complete and correct |", "|---|---:|---:|---:|---:|---|"]
+    """Return the results of one piece of work as a Markdown table.
+
+    `asking` are the seconds from the first request to the last one.
+    """
+    lines = [
+        "| | CPU s | wall s | of it asking | peak MB | requests | complete and correct |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
     for each in results:
         if each.cost is None or each.asked is None:
-            lines.append(f"| {each.way} | | | | | not run: {each.failed} |")
+            lines.append(f"| {each.way} | | | | | | not run: {each.failed} |")
             continue
-        requests = f"{each.asked.requests:,}" + (f", {each.asked.refused:,} refused" if each.asked.refused else "")
+        requests = f"{each.asked.requests:,}" + (f", {each.asked.at_once} at once" if each.asked.at_once else "")
+        requests += f", {each.asked.refused:,} refused" if each.asked.refused else ""
         if each.work.per_second:
             requests += f", {(each.asked.requests - each.asked.refused - 1) / each.asked.seconds:.1f} a second"
         lines.append(
             f"| {each.way}{'' if each.runs > 1 else ' (one run)'} | {each.cost.cpu_seconds:.2f} "
-            f"| {each.cost.wall_seconds:.2f} | {each.cost.peak_bytes / 1e6:.0f} | {requests} | {each.verdict} |"
+            f"| {each.cost.wall_seconds:.2f} | {each.asked.seconds:.2f} | {each.cost.peak_bytes / 1e6:.0f} "
+            f"| {requests} | {each.verdict} |"
         )
     return "\n".join(lines)
+
+
+def ordered(results: Sequence[Result]) -> list[Result]:
+    """Return results in the order of the kinds of work, and in each in that of the ways."""
+    names = [way.name for way in WAYS]
+
+    def place(each: Result) -> tuple[int, int, int]:
+        kind = "limited" if each.work.per_second else "latency" if each.work.kind == "features" else each.work.kind
+        if each.work.kind == "features" and not each.work.latency_seconds:
+            kind = "features"
+        return KINDS.index(kind), each.work.records, names.index(each.way) if each.way in names else len(names)
+
+    return sorted(results, key=place)
 
 
 def save(results: Sequence[Result], file: Path) -> None:
@@ -373,12 +395,24 @@ def load(file: Path) -> list[Result]:
     ]
 
 
+def shown_of(results: Sequence[Result]) -> list[Work]:
+    """Return the work that is drawn."""
+    ways = Counter(each.work for each in results if each.cost is not None)
+    found: dict[Work, Work] = {}
+    for work in sorted(ways, key=lambda work: (ways[work], work.records)):
+        found[replace(work, records=0)] = work
+    return [work for work in ways if work in found.values()]
+
+
 def plot(results: Sequence[Result], file: Path) -> None:
-    """Draw the results as bars, a panel for each piece of work: its CPU, or its wall time where answers are late."""
+    """Draw the results as bars, a panel for each piece of work: its CPU, or its wall time where answers are late.
+
+    Of work that differs in the number of records alone, what most ways have done is drawn, and of that the largest.
+    """
     from matplotlib.figure import Figure
 
-    panels = list(dict.fromkeys(each.work for each in results if each.cost is not None))
-    figure = Figure(figsize=(10, 0.5 + sum(0.6 + 0.28 * sum(r.work == w for r in results) for w in panels)))
+    panels = shown_of(results)
+    figure = Figure(figsize=(10.5, 0.5 + sum(0.6 + 0.28 * sum(r.work == w for r in results) for w in panels)))
     heights = [1 + sum(each.work == work for each in results) for work in panels]
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, work in zip(axes, panels, strict=True):

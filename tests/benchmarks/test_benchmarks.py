@@ -255,20 +255,40 @@ def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path) -> None:
 def test_results_are_shown_in_a_table_and_a_plot_and_kept(tmp_path: Path) -> None:
     work = peers.Work("ideas", 2_000, 0.05, 20)
     results = [
-        peers.Result(work, "engine", Cost(1.5, 100.0, 300_000_000), Asked(2010, 9, 8, 100.0), 3, 4_000, "yes"),
-        peers.Result(work, "slow", Cost(9.0, 99.0, 900_000_000), Asked(2001, 0, 1, 100.0), 1, 9, "9 ideas of 2,000"),
+        peers.Result(work, "engine", Cost(1.5, 110.0, 300_000_000), Asked(2010, 9, 8, 100.0), 3, 4_000, "yes"),
+        peers.Result(work, "slow", Cost(9.0, 130.0, 900_000_000), Asked(2001, 0, 1, 100.0), 1, 9, "9 ideas of 2,000"),
         peers.Result(work, "broken", failed="no such option"),
     ]
-    assert str(work) == "2,000 parents with a child call each, answers after 50 ms, at most 20 requests a second"
+    assert str(work) == "2,000 parents with a child call each, answers after 50 ms, at most 20 a second"
     assert peers.table(results).splitlines()[2:] == [
-        "| engine | 1.50 | 100.00 | 300 | 2,010, 9 refused, 20.0 a second | yes |",
-        "| slow (one run) | 9.00 | 99.00 | 900 | 2,001, 20.0 a second | 9 ideas of 2,000 |",
-        "| broken | | | | | not run: no such option |",
+        "| engine | 1.50 | 110.00 | 100.00 | 300 | 2,010, 8 at once, 9 refused, 20.0 a second | yes |",
+        "| slow (one run) | 9.00 | 130.00 | 100.00 | 900 | 2,001, 1 at once, 20.0 a second | 9 ideas of 2,000 |",
+        "| broken | | | | | | not run: no such option |",
     ]
     peers.save(results, tmp_path / "results.json")
     assert peers.load(tmp_path / "results.json") == results
     peers.plot(results, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_of_several_runs_are_in_the_order_of_work_and_ways() -> None:
+    late, limited = peers.Work("features", 10, 0.05), peers.Work("ideas", 10, 0.05, 20)
+    in_order = [
+        peers.Result(work, name)
+        for work in (peers.Work("features", 10), peers.Work("features", 20), late, limited)
+        for name in ("floor", "engine", "Python API")
+    ]
+    assert peers.ordered(in_order[::-1]) == in_order
+
+
+def test_the_work_that_most_have_done_is_drawn_and_of_that_the_largest() -> None:
+    few, many, most = (peers.Work("features", records) for records in (10, 100, 1_000))
+    late = peers.Work("features", 10, 0.05)
+    done = {few: "ab", many: "ab", most: "a", late: "ab"}
+    cost, asked = Cost(1, 1, 1), Asked(1, 0, 0, 0.0)
+    results = [peers.Result(work, name, cost, asked) for work, names in done.items() for name in names]
+    failed = [peers.Result(most, name, failed="no such option") for name in "bc"]
+    assert peers.shown_of(results + failed) == [many, late]
 
 
 def test_the_table_that_commits_are_measured_on_is_one_that_landings_leave(tmp_path: Path) -> None:
