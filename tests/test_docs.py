@@ -51,9 +51,10 @@ def test_a_page_links_to_what_there_is_and_is_linked_to(page: str) -> None:
     assert any(f"{Path(page).name})" in other.read_text() for other in others if other != ROOT / page)
 
 
-def test_every_picture_is_small_in_a_document_and_made_by_a_test() -> None:
+def test_every_picture_is_small_in_a_document_and_made_by_a_test_or_the_benchmark() -> None:
     pages = "".join(path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")))
     made = set(re.findall(r'\bpicture\(page, "(\w+)"\)', _text("tests/browser/test_web_ui.py")))
+    made |= set(re.findall(r"--plot docs/images/(\w+)\.png", _text("docs/performance.md")))
     pictures = list((ROOT / "docs/images").iterdir())
     assert {path.stem for path in pictures} == made
     assert [path.name for path in pictures if f"images/{path.name})" not in pages] == []
