@@ -557,7 +557,7 @@ def test_a_dagster_run_killed_at_a_page_goes_on_with_the_next(
 ) -> None:
     expected, url = undisturbed(MESSAGES), project.place.url
     before, whole = count(url), random.Random(f"{SEED} dagster").randrange(3, expected.requests - 3)
-    hangs = [{"pattern": "GET /drift/*", "kind": "slow", "seconds": 30, "skip": whole}]
+    hangs = [{"pattern": "GET /drift/*", "kind": "slow", "seconds": 30, "skip": whole, "times": 1000}]
     requests.post(f"{url}/_sandbox/faults", json=hangs, timeout=10).raise_for_status()
     try:
         killed_when(project.started(), lambda: count(url) - before > whole and project.spool() > 0)
