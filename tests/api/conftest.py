@@ -1,6 +1,7 @@
 """A folder to work in, and a sandbox without limits for the Python API."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ from connector_resources.sandbox.settings import Settings
 
 @pytest.fixture(scope="session")
 def small_sandbox() -> Iterator[SandboxProcess]:
-    """A sandbox with a fifth of the data and without limits."""
-    with SandboxProcess(Settings(scale=0.2, limits=0)) as process:
+    """A sandbox with a fifth of the data and without limits, whose newest day has been over for a day.
+
+    Else what is complete, and so is not read again, would depend on the hour at which the tests run.
+    """
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    with SandboxProcess(Settings(scale=0.2, limits=0, today=yesterday)) as process:
         yield process
 
 

@@ -175,11 +175,13 @@ def _streams(name: str) -> Any:
 
 
 def test_a_terminal_that_knows_no_unicode_stops_nothing(desk: Path) -> None:
-    preview = ("preview", "drift", "--streams", "contacts", "--limit", "2")
-    name = "José"
-    assert name in str(data(*preview))
+    preview = ("preview", "drift", "--streams", "contacts", "--limit", "20")
+    names = [contact["attributes"].get("name") or "" for contact in data(*preview)["contacts"]]
+    name = next(name for name in names if not name.isascii())  # who is among the first depends on the day
     assert run(*preview, "--json").stdout.isascii()
-    assert name.replace("é", "?") in said(process(*preview, environment={"PYTHONIOENCODING": "ascii"}))
+    assert name.encode("ascii", "replace").decode() in said(
+        process(*preview, environment={"PYTHONIOENCODING": "ascii"})
+    )
 
 
 # Configurations
