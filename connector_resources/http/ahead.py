@@ -36,7 +36,7 @@ from connector_resources.http.messages import Request, Response
 
 _NEWEST_WEIGHT = 0.3
 """How much the newest answer, or page, counts in how long they usually take."""
-_WORTH_SECONDS = 0.002
+_WORTH_SECONDS = 0.005
 """An answer that is there sooner costs less to wait for than to hand from one thread to another."""
 _ANSWERS_EACH = 2
 """So many answers are kept for each request that may be on its way: a slow one does not stop those behind it."""
