@@ -1,7 +1,9 @@
-"""Sources: the Dagster resources that read an account. The only file of this package that imports Dagster.
+"""Sources: what reads an account, with its authentication, limits, pages and retries.
 
 A source's facts (its streams, its rate limit) are on the class, its secrets are fields of the instance: the asset
-graph loads with an empty environment, and what is missing is complained about when a run starts.
+graph loads with an empty environment, and what is missing is complained about when a run starts. It knows nothing of
+Dagster, which takes as long to import as 30,000 records take to land: `orchestration.as_resource` makes a resource of
+it, and the Python API reads it as it is.
 """
 
 import hashlib
@@ -18,8 +20,7 @@ from types import MappingProxyType, new_class
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import quote
 
-import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from connector_resources.config_keys import ConfigKey
 from connector_resources.errors import (
@@ -80,13 +81,15 @@ def _log_started_over(told: StartedOver) -> None:
     logger.warning("%s", told)
 
 
-class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's base is generic over what it creates
+class Source(BaseModel):
     """One account of one vendor: what it holds, as streams, and how it is read.
 
     `is_made_up` says that its records are made here: there is no credential that could see fewer of them than before.
     `name` is the account's: its assets, tables, files and messages have it. `connector` is the source's, which is the
     same where there is one account; `named` makes others.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a secret
 
     name: ClassVar[str]
     connector: ClassVar[str]
@@ -145,14 +148,9 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's ba
 
     @classmethod
     def from_environment(cls, **fields: Any) -> Self:
-        """Return a source whose fields come from `fields`, else from the environment variables they name.
-
-        The values stay references, so the web UI shows a variable's name and never what is in it.
-        """
-        for name, variable in cls.variables().items():
-            if name not in fields and os.environ.get(variable):
-                fields[name] = dg.EnvVar(variable)
-        return cls(**fields)
+        """Return a source whose fields come from `fields`, else from the environment variables they name."""
+        known = {name: os.environ.get(variable) for name, variable in cls.variables().items()}
+        return cls(**{**{name: value for name, value in known.items() if value}, **fields})
 
     @classmethod
     def secrets(cls) -> Sequence[str]:

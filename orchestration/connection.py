@@ -13,6 +13,7 @@ from connector_resources.errors import ConfigurationError
 from connector_resources.resource import HttpSource, Source
 from connector_resources.sandbox.accounts import lasting_credentials, place
 from connector_resources.sandbox.vendors import require_stand_in
+from orchestration.as_resource import SourceResource, as_resource, from_environment
 from orchestration.settings import Settings
 
 _MASK = "********"
@@ -84,7 +85,7 @@ def connection(settings: Settings) -> Connection:
 
 def source_resource(
     kind: type[Source], settings: Settings, configured: Mapping[str, Any] = MappingProxyType({})
-) -> Source:
+) -> SourceResource:
     """Return the resource of one account: bound to the environment, or with the sandbox's well-known credentials.
 
     `configured` are fields that the configuration file sets for it. In the sandbox its address is left out, which is
@@ -98,10 +99,10 @@ def source_resource(
         if settings.mode == "sandbox":
             fields.pop("base_url", None)
             fields["rate_limit_factor"] = settings.sandbox_limits * fields.get("rate_limit_factor", 1.0)
-            return kind(**fields, **_well_known(kind))
+            return as_resource(kind)(**fields, **_well_known(kind))
     elif settings.mode == "sandbox":
         fields |= _well_known(kind)
-    return kind.from_environment(**fields)
+    return from_environment(kind, **fields)
 
 
 def _well_known(kind: type[Source]) -> dict[str, Any]:

@@ -49,6 +49,16 @@ def test_the_import_loads_neither_dagster_nor_pandas_nor_a_connector() -> None:
     assert said(child(code)) == "[]"
 
 
+def test_a_reading_from_a_source_to_a_frame_needs_no_dagster(tmp_path: Path) -> None:
+    code = (
+        "import sys, connector_resources as ab;"
+        "source = ab.get_source('source-faker', config={'count': 12, 'seed': 1}, streams='*', progress=False);"
+        "source.check(); result = source.read(ab.DuckDBCache(sys.argv[1]));"
+        "print(len(result['users'].to_pandas()), 'dagster' in sys.modules)"
+    )
+    assert said(child(code, tmp_path / "faker.duckdb")) == "12 False"
+
+
 def test_everything_that_is_offered_can_be_imported() -> None:
     assert [name for name in ab.__all__ if getattr(ab, name, None) is None] == []
     assert set(ab.__all__) <= set(dir(ab))

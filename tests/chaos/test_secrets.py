@@ -35,6 +35,7 @@ from pathlib import Path
 import dagster as dg
 from connector_resources.http.retry import RetryPolicy
 from connector_resources.sources import discover
+from orchestration.as_resource import from_environment
 from orchestration.assets import stream_asset
 from orchestration.connection import connection
 from orchestration.io_manager import Warehouse
@@ -51,7 +52,8 @@ defs = dg.Definitions(
         "connection": connection(Settings("live", folder, start)),
         "warehouse": Warehouse(database=str(folder / "live.duckdb"), spools=str(folder / "spools")),
         **{
-            kind.name: kind.from_environment(
+            kind.name: from_environment(
+                kind,
                 base_url=os.environ[f"TEST_{kind.name.upper()}_URL"],
                 rate_limit_factor=0.0,
                 state_folder=str(folder / "state"),

@@ -108,7 +108,7 @@ def test_what_the_component_says_reaches_the_source_and_the_warehouse(load: Load
         f"  mode: live\n  data_folder: {tmp_path}/theirs\n  base_url: https://acme.aha.io\n  rate_limit_factor: 0.5\n"
     )
     resources = load(emea=EMEA + said).resources or {}
-    source = resources["aha_emea"]
+    source = resources["aha_emea"].process_config_and_initialize()
     assert (source.name, source.base_url, source.rate_limit_factor, source.daily_request_budget) == (
         "aha_emea",
         "https://acme.aha.io",

@@ -73,7 +73,7 @@ def due(project: Project) -> list[tuple[str, str]]:
 
 
 def planned(project: Project) -> str:
-    source = project.resources()["aha"]
+    source = project.resources()["aha"].process_config_and_initialize()
     return read_plan(project.instance, source, source.stream("features"), DAYS, Slice(), NOW).basis
 
 

@@ -164,7 +164,7 @@ def test_what_was_sent_today_counts_and_what_was_sent_before_does_not(project: P
     (second,) = materialized(limited.run("drift/users"), "drift/users").values()
     assert (first["requests_used_today"], second["requests_used_today"]) == (0, first["requests"])
     assert second["daily_request_budget"] == 100
-    source = limited.resources()["connection"].connected(limited.resources()["drift"])
+    source = limited.resources()["connection"].connected(limited.resources()["drift"].process_config_and_initialize())
     now = datetime.now(UTC)
     UsageLog(usage_path(source._limiter(source.rate_limit, "account").path)).add(now.timestamp() - 86_400, 300, used=50)
     assert source.requests_on_day_of(now) == 2

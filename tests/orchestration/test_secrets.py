@@ -12,6 +12,7 @@ import pytest
 
 from connector_resources.resource import HttpSource
 from connector_resources.sandbox.accounts import credentials
+from orchestration.as_resource import from_environment
 from orchestration.connection import connection
 from orchestration.io_manager import Warehouse
 from orchestration.settings import Settings
@@ -70,8 +71,8 @@ def run(folder: Path, url: str, instance: dg.DagsterInstance) -> dg.ExecuteInPro
     for name in SECRETS:
         kind = kind_of(name)
         assert issubclass(kind, HttpSource)
-        resources[name] = kind.from_environment(
-            base_url=f"{url}/{name}", rate_limit_factor=0.0, state_folder=str(folder / "state")
+        resources[name] = from_environment(
+            kind, base_url=f"{url}/{name}", rate_limit_factor=0.0, state_folder=str(folder / "state")
         )
     return dg.materialize(
         [project.asset(f"{name}/users") for name in SECRETS],
