@@ -5,7 +5,9 @@ names none. Where the walk stands after a page is that page's token: the parent'
 JSON. A read that is given a token goes on from there and makes no request it has made before.
 
 What stops a walk that an API would keep going for ever: the same request twice, a page that brings nothing new, a
-hundred empty pages, more records than the server counts, or a hundred thousand pages, under one parent.
+hundred empty pages, more records than the server counts, or a hundred thousand pages, under one parent. A list that
+moved by a page between two requests brings nothing new either: so that page is asked for once more, and the earlier one
+that had its records. In a list that stands still both have them at the same time.
 
 A list whose server counts it is complete when every record that was there at its first page has come. Pages shift when
 records come and go meanwhile, so the count alone does not tell: one that goes from a page already read and one that
@@ -156,7 +158,7 @@ def read_pages(
                         break
                     raise
                 answer = _opened_in_turn(walk, ahead, stream, chain, request, response)
-                following = _added(walk, stream, slice, chain, request, answer)
+                following = _added(walk, ahead, stream, slice, chain, request, answer)
                 is_whole = stream.cursor is None or not stream.cursor.newest_first  # else it may be cut short
                 if following is None:
                     if is_whole:
@@ -202,7 +204,7 @@ def _expect(
 
 
 def _added(
-    walk: Walk, stream: HttpStream, slice: Slice, chain: "_Chain", request: Request, answer: Answer
+    walk: Walk, ahead: Ahead, stream: HttpStream, slice: Slice, chain: "_Chain", request: Request, answer: Answer
 ) -> Request | None:
     """Add an answer to its list and return the next request."""
     cursor = stream.cursor
@@ -210,6 +212,9 @@ def _added(
         if cursor is not None and cursor.newest_first and slice.window is not None:
             chain.look_for_order(cursor, request, answer)
         chain.add(request, answer)
+        if chain.repeats is not None:
+            earlier, again = (walk.open(stream, each, ahead.fetch(each)) for each in (chain.repeats, request))
+            chain.require_moved(answer, earlier, again)
         following = walk.next_request(stream, slice, request, answer)
         if following is None and chain.is_unordered:
             return stream.paginator.next(request, answer)
@@ -227,7 +232,7 @@ def _walked_again(
     request: Request | None = walk.first_request(stream, slice, parent)
     while request is not None:
         answer = _opened_in_turn(walk, ahead, stream, chain, request, ahead.fetch(request))
-        following = _added(walk, stream, slice, chain, request, answer)
+        following = _added(walk, ahead, stream, slice, chain, request, answer)
         if following is not None:
             _expect(ahead, stream, slice, request, answer, following)
         request = following
@@ -267,9 +272,11 @@ def parents_behind(token: str | None, parents: int) -> int:
 class _Chain:
     """The pages of one list so far, to notice when they lead in circles or do not add up.
 
-    Requests, pages and keys are known by hashes of 64 bits. `keys` has whether each record is newer than the list:
-    `began` is when its first page was answered (seconds since 1970, by the server's clock). `newer` and `repeated`
-    count records behind the first page. Of a list that comes newest first, `oldest` is the earliest cursor met.
+    Requests, pages and keys are known by hashes of 64 bits. `keys` has the page on which each record was met last, and
+    `newer_keys` those newer than the list: `began` is when its first page was answered (seconds since 1970, by the
+    server's clock). `newer` and `repeated` count records behind the first page. Of a list that comes newest first,
+    `oldest` is the earliest cursor met. Where a page has only records of earlier ones, `repeats` is the request for one
+    of those.
     """
 
     stream: HttpStream
@@ -285,9 +292,11 @@ class _Chain:
     oldest: datetime | None = None
     is_unordered: bool = False
     is_taken_up: bool = False
-    keys: dict[int, bool] = field(default_factory=dict)
+    keys: dict[int, int] = field(default_factory=dict)
+    newer_keys: set[int] = field(default_factory=set)
     requests_seen: set[int] = field(default_factory=set)
-    pages_seen: set[int] = field(default_factory=set)
+    repeats: Request | None = None
+    _asked: dict[int, Request] = field(default_factory=dict)
     _where: str = ""
     _first_page: tuple[msgspec.Raw, ...] = ()
     _key_of: "_Keys | None" = None
@@ -317,20 +326,13 @@ class _Chain:
         self._where = where = f"{self.stream.name}: {request.method} {request.path}, page {self.pages}"
         request_mark = xxh3_64_intdigest(msgspec.json.encode(request.encode(), order="sorted"))
         page_mark = xxh3_64_intdigest(b"\n".join(answer.records))
-        last_page, self.last_page = self.last_page, page_mark
-        if answer.records and not self.pages_seen and self.last_page == last_page:
-            self.pages_seen.add(page_mark)  # the page a walk was broken off after comes again when it is taken up
-        has_grown = total is not None and self.first_total is not None and total > self.first_total
-        for mark, seen, what in (
-            (request_mark, self.requests_seen, "request"),
-            (page_mark, self.pages_seen, "page of records"),
-        ):
-            if mark in seen and (what == "request" or (answer.records and not has_grown)):
-                raise PaginationLoop(
-                    f"{where}: the same {what} again. The API leads the reader in circles; nothing was written. "
-                    "Run it again, or report it to the vendor."
-                )
-            seen.add(mark)
+        is_first = not self.requests_seen
+        if request_mark in self.requests_seen:
+            raise self._circle("the same request again")
+        self.requests_seen.add(request_mark)
+        if is_first and answer.records and page_mark == self.last_page:  # a page the token should have led past
+            raise self._circle("the same page of records again")
+        self.last_page = page_mark
         self._require_an_end(request, answer)
         # A record that comes moves others to later pages, where they are met again. One that goes moves others to
         # pages that have been read already, so they would be missed.
@@ -342,12 +344,12 @@ class _Chain:
         self.total = self.total if total is None else total
         self.first_total = self.total if self.first_total is None else self.first_total
         self.received += len(answer.records)
-        if self.total is not None and self.received > self.total:
+        self._add_keys(request, answer)
+        if self.total is not None and self.received > self.total and self.repeats is None:
             raise IncompleteRead(
                 f"{where}: the server counts {self.total} records and sent {self.received} in {self.pages} pages. "
                 "Nothing was written; run it again."
             )
-        self._add_keys(answer)
 
     def look_for_order(self, cursor: Cursor, request: Request, answer: Answer) -> None:
         """Note where a list that comes newest first does not, before its answer is added; it is read to its end then.
@@ -391,30 +393,51 @@ class _Chain:
                 "Run it again, or report it to the vendor."
             )
 
-    def _add_keys(self, answer: Answer) -> None:
+    def _add_keys(self, request: Request, answer: Answer) -> None:
         """Note the keys of a page; those of the first not before there is a second, because most lists have one."""
+        self._asked[self.pages] = request
         if self.pages == 1:
             self._first_page = answer.records
             self.began = _dated(answer.response) if self.began is None else self.began
             return
         if self._key_of is None:
             self._key_of = _Keys(self.stream, self.began)
-            self.keys = dict(self._key_of.of(self._first_page))
-        before = len(self.keys)
-        for key, is_newer in self._key_of.of(answer.records):
-            self.repeated += key in self.keys
-            self.newer += is_newer
-            self.keys[key] = is_newer or self.keys.get(key, False)
-        if answer.records and before == len(self.keys):
-            if self._growth:
-                raise IncompleteRead(
-                    f"{self._where}: only records that earlier pages had. So many came while the list was read that "
-                    "the page moved on; it is read again."
-                )
-            raise PaginationLoop(
-                f"{self._where}: only records that earlier pages had. The API leads the reader in circles; nothing was "
-                "written. Run it again, or report it to the vendor."
+            self._note(self._key_of.of(self._first_page), 1)
+        before, page = len(self.keys), self._key_of.of(answer.records)
+        met = [self.keys[key] for key, _ in page if key in self.keys]
+        self._note(page, self.pages)
+        self.newer += sum(is_newer for _, is_newer in page)
+        self.repeated += len(page) - (len(self.keys) - before)
+        self.repeats = self._asked.get(met[0]) if met and before == len(self.keys) else None
+
+    def _note(self, keys: Sequence[tuple[int, bool]], page: int) -> None:
+        for key, is_newer in keys:
+            self.keys[key] = page
+            if is_newer:
+                self.newer_keys.add(key)
+
+    def require_moved(self, last: Answer, earlier: Answer, again: Answer) -> None:
+        """Tell a list that moved, whose last page had only records of earlier ones, from one that goes in circles.
+
+        `earlier` answers `repeats` anew, and `again` what `last` did. Where the last page is as it was, and the earlier
+        one has its records at the same time, nothing moved. Else others came before them: so many more are counted, or
+        some went as well, and others may have been missed. Raises PaginationLoop or IncompleteRead.
+        """
+        assert self._key_of is not None
+        there, then, now = ({key for key, _ in self._key_of.of(page.records)} for page in (earlier, last, again))
+        if then == now <= there:
+            raise self._circle("only records that earlier pages had")
+        if self.repeated > self._growth:
+            raise IncompleteRead(
+                f"{self._where}: only records that earlier pages had. The list moved by pages while it was read, and "
+                "others of its records may have been missed; it is read again."
             )
+
+    def _circle(self, what: str) -> PaginationLoop:
+        return PaginationLoop(
+            f"{self._where}: {what}. The API leads the reader in circles; nothing was written. Run it again, or report "
+            "it to the vendor."
+        )
 
     def place(self, parent: int, request: Request, missing: int) -> _Place:
         """Return where the walk stands, with `request` the next to be made."""
@@ -458,7 +481,7 @@ class _Chain:
         """Raise IncompleteRead where a second walk shows that this one may have missed a record."""
         gone = sum(key not in again.keys for key in self.keys)
         is_shifted = self.repeated > self._growth  # by one that came to the front, perhaps from pages yet to be read
-        missed = sum(key not in self.keys for key, is_newer in again.keys.items() if is_shifted or not is_newer)
+        missed = sum(key not in self.keys for key in again.keys if is_shifted or key not in again.newer_keys)
         if gone or missed:
             raise IncompleteRead(
                 f"{self._where}: {gone} records went while the list was read, and {missed} were missed; it is read "

@@ -334,6 +334,28 @@ def test_a_page_that_was_answered_before_the_list_grew_is_asked_for_again_in_its
     assert [serving.asked.count(number) for number in (1, 3, 4)] == [1, 2, 1]
 
 
+def test_a_page_that_was_answered_before_the_list_moved_by_a_page_is_no_circle(tmp_path: Path) -> None:
+    # Pages 2 and 3 are on their way together; three go from the front and three come before page 2 is answered, after
+    # page 3 is. So both have the same records, and those that were on page 2 are on neither.
+    is_answered, has_moved = threading.Event(), threading.Event()
+
+    def answer(number: int) -> requests.Response:
+        if number == 2:
+            assert is_answered.wait(LONGEST_SECONDS)
+            has_moved.set()
+        records = range(4, 16) if has_moved.is_set() else range(1, 13)
+        things = [{"id": each} for each in records[(number - 1) * SIZE : number * SIZE]]
+        if number == 3:
+            is_answered.set()
+        return answered({"things": things, "pages": 4, "total": 12})
+
+    spool = source(Serving(answer), tmp_path, 8).extract(NUMBERED, Slice(), tmp_path / "spools")
+
+    spool.close()
+    found = [json.loads(line)["_record"]["id"] for line in on_disk(tmp_path)[0].splitlines()]
+    assert found == list(range(4, 16))
+
+
 def test_what_is_left_of_a_reading_nobody_goes_on_with_is_let_go(tmp_path: Path) -> None:
     serving = Serving(lambda number: answered(page(number, 1000)))
     pages = source(serving, tmp_path, 4).read(NUMBERED, Slice())

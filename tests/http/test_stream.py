@@ -3,6 +3,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -200,6 +201,7 @@ def test_any_other_refusal_under_a_parent_is_an_error(error: Exception) -> None:
         list(read_pages(World(lambda request: error), stream(**CHILDREN), Slice(parents=PARENTS)))
 
 
+GROWING = count(9, 9)
 LOOPS: dict[str, tuple[Any, Callable[[Request], Any], str]] = {
     "the next link leads back to the first page": (
         NextUrl("next", params={"p": "1"}),
@@ -216,12 +218,30 @@ LOOPS: dict[str, tuple[Any, Callable[[Request], Any], str]] = {
     "the page number is ignored": (
         PageNumber(size=1),
         lambda request: {"data": [{"id": 1}]},
-        "page 2: the same page of records again",
+        "page 2: only records that earlier pages had",
+    ),
+    "the page number is ignored and the count grows": (
+        PAGES,
+        lambda request: {"data": [{"id": 1}, {"id": 2}], "pages": 9, "total": next(GROWING)},
+        "page 2: only records that earlier pages had",
+    ),
+    "the page number is ignored, and the records are as many as are counted": (
+        PAGES,
+        lambda request: {"data": [{"id": 1}, {"id": 2}], "pages": 9, "total": 2},
+        "page 2: only records that earlier pages had",
+    ),
+    "pages of two records go round": (
+        Token("next", "next"),
+        lambda request: {
+            "data": [{"id": 2 * (len(request.params.get("next", "")) % 3) + each} for each in (0, 1)],
+            "next": "x" * (1 + len(request.params.get("next", ""))),
+        },
+        "page 4: only records that earlier pages had",
     ),
     "the offset is ignored": (
         Offset(size=1),
         lambda request: {"data": [{"id": 1}]},
-        "page 2: the same page of records again",
+        "page 2: only records that earlier pages had",
     ),
     "empty pages go round": (
         Token("next", "next"),
@@ -233,8 +253,12 @@ LOOPS: dict[str, tuple[Any, Callable[[Request], Any], str]] = {
 
 @pytest.mark.parametrize(("paginator", "reply", "message"), LOOPS.values(), ids=LOOPS)
 def test_a_list_that_goes_in_circles_fails(paginator: Any, reply: Callable[[Request], Any], message: str) -> None:
+    world = World(reply)
+
     with pytest.raises(PaginationLoop, match=f"things: GET /things, {message}"):
-        list(read_pages(World(reply), stream(paginator=paginator), WHOLE))
+        list(read_pages(world, stream(paginator=paginator), WHOLE))
+
+    assert len(world.asked) <= int(message[5]) + 2
 
 
 def test_a_list_of_records_that_only_look_new_goes_in_circles() -> None:
@@ -686,10 +710,49 @@ def test_records_are_told_apart_by_their_keys_one_of_which_may_be_missing(key: t
     assert len(list(read_pages(World(reply), listed, WHOLE))) == 4
 
 
-def test_so_many_new_records_that_a_page_comes_again_are_no_circle_but_an_incomplete_read() -> None:
-    world = Busy(events={2: lambda rows: rows.__setitem__(slice(0, 0), [(7, 0), (8, 0)])})
+def come(*numbers: int, before: int = 0) -> Callable[[list[tuple[int, int]]], None]:
+    """Let records come, and as many go at the end where they are negative: the count stays."""
 
-    with pytest.raises(IncompleteRead, match="page 2: only records that earlier pages had"):
+    def event(rows: list[tuple[int, int]]) -> None:
+        rows[before:before] = [(abs(number), -60) for number in numbers]
+        if numbers[0] < 0:
+            del rows[-len(numbers) :]
+
+    return event
+
+
+@pytest.mark.parametrize(
+    ("event", "read"),
+    [
+        ((7, 8), [1, 2, 1, 2, 3, 4, 5, 6]),
+        ((7, 8, 9, 10), [1, 2, 9, 10, 1, 2, 3, 4, 5, 6]),
+        ((7, 8, 9), [1, 2, 9, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_a_page_that_comes_again_because_as_many_records_came_before_it_is_no_circle(
+    event: tuple[int, ...], read: list[int]
+) -> None:
+    world = Busy(events={2: come(*event)})
+
+    assert [number for page in read_pages(world, BUSY, WHOLE) for number in ids(page)] == read
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        {2: come(-11, -12)},
+        {3: come(-11, -12, -13, -14, before=2)},  # the page just before stands still; the one that had them does not
+        {4: come(-11, -12, before=1)},
+        {5: lambda rows: rows.insert(8, rows.pop(0))},  # an edited one goes to the end of a list that is sorted so
+    ],
+    ids=["at the front", "between two pages", "far before", "by an edit"],
+)
+def test_a_list_that_moves_by_a_page_and_counts_what_it_did_is_an_incomplete_read_and_no_circle(
+    events: dict[int, Any],
+) -> None:
+    world = Busy(rows=[(number, -60) for number in range(1, 10)], events=events)
+
+    with pytest.raises(IncompleteRead, match=r"only records that earlier pages had\. The list moved"):
         list(read_pages(world, BUSY, WHOLE))
 
 
