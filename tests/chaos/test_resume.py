@@ -462,8 +462,10 @@ def test_ctrl_c_ends_a_reading_at_once_though_its_requests_are_on_their_way(
 ) -> None:
     name, place = "aha/features", copied(parents, tmp_path / "data", url)
     expected, before = undisturbed(name), count(url)
-    hangs = [{"pattern": "GET /aha/*", "kind": "slow", "seconds": 60, "skip": 5, "times": 1_000}]
-    requests.post(f"{url}/_sandbox/faults", json=hangs, timeout=10).raise_for_status()
+    # How many requests are on their way follows from how long the first ones take.
+    late = {"pattern": "GET /aha/*", "kind": "slow", "seconds": 0.1, "times": 5}
+    hangs = {"pattern": "GET /aha/*", "kind": "slow", "seconds": 60, "times": 1_000}
+    requests.post(f"{url}/_sandbox/faults", json=[late, hangs], timeout=10).raise_for_status()
     try:
         with child(READING, place.folder, url, name) as process:
             try:
@@ -471,8 +473,10 @@ def test_ctrl_c_ends_a_reading_at_once_though_its_requests_are_on_their_way(
                     if count(url) - before >= 5 + 4:
                         break
                     time.sleep(0.05)
+                else:
+                    raise AssertionError("four requests never were on their way at once")
                 process.send_signal(signal.SIGINT)
-                assert process.wait(12) != 0
+                assert process.wait(30) != 0
             finally:
                 process.kill()
     finally:
