@@ -256,7 +256,7 @@ OUTCOMES: dict[Kind, type[ConnectorError] | None] = {
     "drop": None,
     "truncate": None,
     "html": MalformedPage,
-    "repeat_page": PaginationLoop,
+    "repeat_page": None,
     "drift_row": None,
     "slow": None,
 }
@@ -319,6 +319,14 @@ def test_a_fault_ends_with_the_right_table_or_a_named_error(
     assert before & after <= found <= before | after
     assert len(before & after) > 50
     assert len(waits) == (fault["kind"] in ("429", "500", "drop", "truncate"))
+
+
+def test_a_server_that_repeats_a_page_for_ever_is_a_loop_with_a_name(faulty: Faulty, tmp_path: Path) -> None:
+    contract, subject = faulty
+    contract.sandbox.fail({"pattern": f"* /{subject.kind.name}/*", "kind": "repeat_page", "skip": 1, "times": 1_000})
+    with pytest.raises(PaginationLoop, match=rf"{subject.stream.name}: GET "):
+        contract.source(subject.kind).extract(subject.stream, contract.slice(subject), tmp_path)
+    contract.sandbox.fail()
 
 
 def test_a_broken_answer_leaves_the_table_as_it_was(faulty: Faulty, tmp_path: Path) -> None:
