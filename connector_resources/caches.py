@@ -20,7 +20,7 @@ import duckdb
 
 from connector_resources import environment
 from connector_resources.datasets import DEFAULT_ARROW_MAX_CHUNK_SIZE, CachedDataset, Record, near
-from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB
+from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.destinations.duckdb_claims import claims
 from connector_resources.destinations.duckdb_rows import Selection, decoded
 from connector_resources.destinations.duckdb_tables import (
@@ -481,7 +481,7 @@ def _of_assets(mode: Mode) -> Path:
 
 
 def _store(path: Path, spools: Path) -> DuckDB:
-    limit = environment.environment().get("DUCKDB_MEMORY_LIMIT") or MEMORY_LIMIT
+    limit = environment.environment().get("DUCKDB_MEMORY_LIMIT") or None
     return DuckDB(path, spools / "temporary", memory_limit=limit)
 
 

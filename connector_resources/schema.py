@@ -11,9 +11,10 @@ and the numbers inside JSON as doubles, so those with more digits than a double 
 """
 
 import datetime as dt
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -41,6 +42,8 @@ _PYTHON_TYPES: dict[ColumnType, Any] = {
 }
 _UNSPEAKABLE = re.compile(r'[\\"\x00-\x1f]')
 """What msgspec cannot have in the name of a field."""
+_VECTOR = 2048
+"""How many lines DuckDB's reader takes at a time."""
 _NOT_A_VALUE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 _MANY_DIGITS = re.compile(rb"\.(?:\d{9}|(?<=\d{9}\.)\d)")
@@ -88,6 +91,8 @@ class Checked:
     exact: set[str] = field(default_factory=set)
     received: int = 0
     longest_line_bytes: int = 0
+    vector_bytes: int = 0
+    """How many bytes the lines have at most that DuckDB's reader takes at a time."""
     quarantined: list[Quarantined] = field(default_factory=list)
     undeclared: dict[str, Undeclared] = field(default_factory=dict)
 
@@ -108,6 +113,8 @@ def check(spool: Spool, stream: Stream, *, one_by_one: bool = False) -> Checked:
     checker = _Checker(stream)
     checked = Checked(spool.pages_file, received=spool.records)
     checked.longest_line_bytes = max((mark.longest for mark in spool.marks), default=0)
+    ends = [0, *(mark.end for mark in spool.marks)]
+    sizes = [end - start for start, end in itertools.pairwise(ends)]
     try:
         with spool.pages_file.open("rb") as pages:
             dirty = {
@@ -115,18 +122,33 @@ def check(spool: Spool, stream: Stream, *, one_by_one: bool = False) -> Checked:
                 for mark in spool.marks
                 if mark.received and (one_by_one or not checker.fits(spool.page_lines(mark, pages)))
             }
-            if not dirty:
-                return checked
-            checked.file = spool.folder / "checked.ndjson"
-            with checked.file.open("wb") as output:
-                for mark in spool.marks:
-                    lines = spool.page_lines(mark, pages)
-                    if mark.number in dirty:
-                        lines = b"".join(checker.repaired(line, checked) for line in lines.split(b"\n")[:-1])
-                    output.write(lines)
+            if dirty:
+                checked.file = spool.folder / "checked.ndjson"
+                with checked.file.open("wb") as output:
+                    for place, mark in enumerate(spool.marks):
+                        lines = spool.page_lines(mark, pages)
+                        if mark.number in dirty:
+                            lines = b"".join(checker.repaired(line, checked) for line in lines.split(b"\n")[:-1])
+                        sizes[place] = output.write(lines)
     except OSError as error:
         raise unwritable(spool.folder, error) from error
+    most = _most_together([mark.received for mark in spool.marks], sizes)
+    checked.vector_bytes = min(most, _VECTOR * checked.longest_line_bytes)
     return checked
+
+
+def _most_together(records: Sequence[int], sizes: Sequence[int]) -> int:
+    """Return the most bytes of pages, one after another, that a vector of lines may lie in."""
+    most = first = counted = together = 0
+    for last, (count, size) in enumerate(zip(records, sizes, strict=True)):
+        while first < last and counted - records[first] > _VECTOR - 2:  # a line of the first, and one of the last
+            counted -= records[first]
+            together -= sizes[first]
+            first += 1
+        counted += count
+        together += size
+        most = max(most, together)
+    return most
 
 
 class _Checker:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from connector_resources.destinations.duckdb import MEMORY_LIMIT, DuckDB, Landed
+from connector_resources.destinations.duckdb import DuckDB, Landed
 from connector_resources.destinations.duckdb_changes import Change
 from connector_resources.destinations.duckdb_tables import PartitionFacts, combined_version
 from connector_resources.errors import ConnectorError, SchemaConflict
@@ -55,7 +55,11 @@ class Warehouse(dg.ConfigurableIOManager):
 
     database: str = Field(description="The database file. Each mode, sandbox and live, has its own.")
     spools: str = Field(description="Where extractions are kept until they are landed, and for replays after that.")
-    memory_limit: str = Field(default=MEMORY_LIMIT, description="What DuckDB may take to load; the rest goes to disk.")
+    memory_limit: str = Field(
+        default="",
+        description="What DuckDB may take to load, the rest goes to disk; empty is 128MB, and more where wide rows "
+        "need it. DUCKDB_MEMORY_LIMIT.",
+    )
     lock_timeout_seconds: float = Field(default=600.0, description="How long to wait for other processes.")
     max_quarantined_share: float = Field(
         default=0.1, ge=0, le=1, description="A partition with a larger share of bad records is not committed."
@@ -76,7 +80,7 @@ class Warehouse(dg.ConfigurableIOManager):
         return DuckDB(
             Path(self.database),
             Path(self.spools) / "temporary",
-            memory_limit=self.memory_limit,
+            memory_limit=self.memory_limit or None,
             lock_timeout_seconds=self.lock_timeout_seconds,
             max_quarantined_share=self.max_quarantined_share,
             max_shrunk_share=self.max_shrunk_share,

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connector_resources.destinations.duckdb import MEMORY_LIMIT
 from connector_resources.environment import SANDBOX_DAYS, Mode, day, number, whole
 from connector_resources.environment import mode as mode_of
 from connector_resources.errors import ConfigurationError
@@ -43,7 +42,7 @@ class Settings:
     sandbox_limits: float = 1.0
     sandbox_seed: int = 1
     sandbox_today: date = field(default_factory=lambda: datetime.now(UTC).date())
-    memory_limit: str = MEMORY_LIMIT
+    memory_limit: str = ""
     keep_spools_days: float = 7.0
     keep_spools_bytes: int = 2_000_000_000
     automatic_runs: bool = False
@@ -116,7 +115,7 @@ class Settings:
             sandbox_limits=number("SANDBOX_LIMITS", 1.0, environment),
             sandbox_seed=whole("SANDBOX_SEED", 1, environment),
             sandbox_today=today,
-            memory_limit=_memory(environment, "DUCKDB_MEMORY_LIMIT", MEMORY_LIMIT),
+            memory_limit=_memory(environment, "DUCKDB_MEMORY_LIMIT"),
             keep_spools_days=number("KEEP_SPOOLS_DAYS", 7.0, environment, most=_MOST_DAYS),
             keep_spools_bytes=round(number("KEEP_SPOOLS_GB", 2.0, environment, most=_MOST_GB) * 1e9),
             automatic_runs=_switch(environment, "AUTOMATIC_RUNS"),
@@ -175,14 +174,16 @@ def _folder(environment: Mapping[str, str], variable: str, default: str) -> Path
     return path
 
 
-def _memory(environment: Mapping[str, str], variable: str, default: str) -> str:
-    text = (environment.get(variable) or default).strip()
+def _memory(environment: Mapping[str, str], variable: str) -> str:
+    text = (environment.get(variable) or "").strip()
+    if not text:
+        return ""
     # Not a percentage, which DuckDB documents and refuses; and it takes less than nothing for no limit.
     size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)", text, re.ASCII | re.IGNORECASE)
     if size is None or not _LEAST_MEMORY <= float(size[1]) * _unit(size[2]) <= _MOST_MEMORY:
         raise ConfigurationError(
             f"{variable} is {text!r}; set it to a number and a unit (KB, MB, GB, TB, KiB, MiB, GiB or TiB), such as "
-            f"{MEMORY_LIMIT}, and to 16MB at least."
+            "256MB, and to 16MB at least."
         )
     return text
 

@@ -419,7 +419,7 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
                 value,
                 (
                     f"DUCKDB_MEMORY_LIMIT is {value!r}; set it to a number and a unit (KB, MB, GB, TB, KiB, MiB, GiB "
-                    "or TiB), such as 192MB, and to 16MB at least."
+                    "or TiB), such as 256MB, and to 16MB at least."
                 ),
             )
             for value in (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connector_resources.errors import DataError, DestinationUnwritable
-from connector_resources.schema import Checked, Quarantined, Undeclared, check
+from connector_resources.schema import Checked, Quarantined, Undeclared, _most_together, check
 from connector_resources.streams import ColumnType, ParentRow, Stream
 from tests.landing import (
     Record,
@@ -310,6 +310,32 @@ def test_a_record_of_five_megabytes_is_checked(tmp_path: Path) -> None:
         5_000_000,
     )
     assert result.longest_line_bytes > 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("records", "sizes", "most"),
+    [
+        ([], [], 0),
+        ([0, 0], [0, 0], 0),
+        ([5000], [70], 70),
+        ([1000] * 5, [1, 9, 1, 9, 9], 28),  # 24 lines of the first and of the last, and the two between
+        ([2047, 1], [5, 5], 10),
+        ([1, 2046, 1], [5, 5, 5], 15),
+        ([1, 2047, 1], [5, 5, 5], 10),
+        ([200] * 100, [*range(100)], sum(range(88, 100))),
+    ],
+)
+def test_what_is_read_at_a_time_lies_in_so_many_bytes_of_pages(records: list[int], sizes: list[int], most: int) -> None:
+    assert _most_together(records, sizes) == most
+
+
+def test_what_is_read_at_a_time_counts_what_was_rewritten(tmp_path: Path) -> None:
+    stream = snapshot(id="string")
+    text = "x" * 1000
+    result = checked(tmp_path, stream, {"id": "1", "new": text}, {"id": "2", "new": text})
+    assert result.vector_bytes == result.file.stat().st_size > 2000
+    plain = check(spooled(tmp_path / "plain", stream, [page({"id": "1"}), page({"id": "2"})]), stream)
+    assert plain.vector_bytes == plain.file.stat().st_size
 
 
 def test_empty_pages_and_no_pages_are_nothing_to_check(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from connector_resources.streams import SNAPSHOT, Column, ColumnType, Stream, Wi
 _READ_AS: Mapping[ColumnType, str] = {**TYPES, "decimal": "JSON", "epoch_ms": "BIGINT"}
 
 _SMALLEST_READ_BYTES = 16 << 20
-"""DuckDB's reader takes twice the largest object it is told of as a buffer, per thread, and never less than this."""
+"""DuckDB's reader takes twice the largest object it is told of as a buffer, per thread, and of never less than this."""
 
 _SUSPICIOUS_PARENTS = 2
 
@@ -405,7 +405,7 @@ class Batch:
         return (
             f"read_json({literal(_as_pattern(checked.file))}, format = 'newline_delimited', columns = {{{columns}}}, "
             "hive_partitioning = false, "
-            f"maximum_object_size = {max(_SMALLEST_READ_BYTES, checked.longest_line_bytes)})"
+            f"maximum_object_size = {read_buffer_bytes(checked) // 2})"
         )
 
     def _partition(self) -> str:
@@ -431,6 +431,11 @@ class Batch:
             f"TIMESTAMPTZ {literal(instant.isoformat())}" for instant in (self._window.start, self._window.end)
         )
         return f"WHERE {cursor} >= {start} AND {cursor} < {end}"
+
+
+def read_buffer_bytes(checked: Checked) -> int:
+    """Return how much of the lines DuckDB's reader has in memory, for each of its threads."""
+    return 2 * max(_SMALLEST_READ_BYTES, checked.longest_line_bytes)
 
 
 def _extracted(column: Column, exact: Collection[str] = ()) -> str:

@@ -371,6 +371,26 @@ def test_a_record_of_many_megabytes_is_landed(store: Store, size: int, field: st
     assert stored == [("0", None), ("1", size), ("2", None)]
 
 
+@pytest.mark.parametrize("field", ["about", "new"])
+def test_many_records_of_many_kilobytes_are_landed_and_landed_again(store: Store, field: str) -> None:
+    stream = snapshot(id="string", about="json")
+    for said in ("this", "that"):
+        about = {"said": said, "text": "x" * 100_000}
+        pages = [page(*({"id": f"{number}-{row}", field: about} for row in range(35))) for number in range(10)]
+        store.land(stream, *pages)
+        column = "about" if field == "about" else "_extra"
+        found = f"FROM source.things WHERE {column}::VARCHAR LIKE '%{said}%' AND length({column}::VARCHAR) > 100000"
+        assert store.query(f"SELECT count(*) {found}") == [(350,)]
+
+
+def test_a_row_of_six_hundred_texts_is_landed_and_landed_again(store: Store) -> None:
+    wide: dict[str, ColumnType] = {f"column {number}": "string" for number in range(600)}
+    stream = snapshot(id="string", **wide)
+    for said in ("this", "that"):
+        store.land(stream, {"id": "1", **dict.fromkeys(wide, said)})
+        assert store.rows(stream, *wide) == [(said,) * 600]
+
+
 # -- partitions -------------------------------------------------------------------------------------------------------
 
 

@@ -605,8 +605,8 @@ print(store.query('SELECT "at"::VARCHAR, ms::VARCHAR, day::VARCHAR, _partition F
 def test_too_little_memory_is_named(store: DuckDB) -> None:
     with pytest.raises(DestinationUnwritable) as told:
         land(replace(store, memory_limit="8MB"), {"id": "x" * 5_000_000, "at": "2026-03-01T10:00:00Z"})
-    assert str(told.value).startswith(f"{store.path} cannot be opened or written (Out of Memory Error: ")
-    assert "). Raise memory_limit, which is 8MB; the tables are as they were" in str(told.value)
+    assert str(told.value).startswith(f"{store.path} needs more memory than DuckDB may take (Out of Memory Error: ")
+    assert "). Raise DUCKDB_MEMORY_LIMIT (memory_limit), which is 8MB; the tables are as they were" in str(told.value)
 
 
 def test_what_does_not_fit_in_memory_goes_to_disk_and_is_removed(store: DuckDB) -> None:
