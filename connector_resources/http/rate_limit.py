@@ -319,8 +319,11 @@ class RateLimiter:
     def _locked(self) -> Iterator[int]:
         """Hold the lock for a block, which may write the account's files: what they refuse is named."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            except FileNotFoundError:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 portalocker.lock(descriptor, portalocker.LockFlags.EXCLUSIVE)
                 yield descriptor

@@ -122,13 +122,14 @@ def client(
     limit: RateLimit | None = None,
     retry: RetryPolicy | None = None,
     expired: Sequence[int] = (401,),
+    base_url: str = BASE_URL,
     **settings: Any,
 ) -> Client:
     """Return a client whose world is `api` and `clock`."""
     clock = clock or Clock()
     made = Client(
         name="test",
-        base_url=BASE_URL,
+        base_url=base_url,
         authenticator=authenticator or NoAuthentication(),
         limiter=RateLimiter(limit or RateLimit(), folder / "limit", clock=clock, sleep=clock.sleep, wall=clock),
         retry=retry or RetryPolicy(),

@@ -66,19 +66,47 @@ def test_a_request_is_sent_as_it_is_with_the_credential_beside_it(tmp_path: Path
 ODD = ["", "a b", "1+1", "ä", "日本", "~-._", "a&b=c#d?e/f", "100%", "%41", "[x]:@!$,;", "'\"<>\\^`{|}"]
 
 
-def test_requests_go_out_as_the_library_would_send_each_by_itself(tmp_path: Path) -> None:
+PATHS = [
+    "/things/1/notes",
+    "/things/2/notes",
+    "/a.b-c_d~e",
+    "/a/../b",
+    "/a/./b",
+    "/.a/b",
+    "//a//b",
+    "/a/",
+    "/",
+    "",
+    "a",
+]
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "https://api.test/v1",
+        "https://api.test",
+        "HTTPS://Api.TEST:8443/v1/",
+        "https://api.test/v1/../a b/ä",
+        "http://a?b=c",
+    ],
+)
+def test_requests_go_out_as_the_library_would_send_each_by_itself(base: str, tmp_path: Path) -> None:
     asked = [
         *(Request("/things", params={"q": value, value: "page"}) for value in ODD),
         Request("/things", params={"q": ("1", "ä b", "1")}),
         Request("/things"),
         Request("/a b/ä/%41", params={"page": "1"}),
         Request("/things?a=1", params={"page": "2"}),
+        Request("/things#a", params={"page": "2"}),
+        *(Request(path, params={"page": "1"}) for path in PATHS),
+        *(Request(path) for path in PATHS),
         Request("/things", "POST", {"page": "1"}, {"name": "ä"}),
         Request("/things", "POST", {"page": "2"}),
         Request("/things", params={"page": "1"}),
     ]
     with FakeApi(*(Prepared() for _ in asked)) as api:
-        sender = client(api, tmp_path, authenticator=BearerToken("key"))
+        sender = client(api, tmp_path, base_url=base, authenticator=BearerToken("key"))
         for request in asked:
             sender.send(request)
 
