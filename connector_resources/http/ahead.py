@@ -29,8 +29,6 @@ from itertools import chain
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from connector_resources.http.deadline import Line
 from connector_resources.http.messages import Request, Response
 
@@ -166,14 +164,14 @@ class Ahead:
 
     def expect(self, following: Request, ahead: Callable[[], Iterator[Request]] = lambda: iter(())) -> None:
         """Take note of what is asked next in the current list, and, where that is news, what `ahead` knows of it."""
-        key = _key(following)
+        key = following.key
         with self._changed:
-            if key not in self._sent and (self._next_page is None or key != _key(self._next_page)):
+            if key not in self._sent and (self._next_page is None or key != self._next_page.key):
                 self._forget_list()
                 rest = ahead()
                 first = next(rest, following)
                 # Whoever foresees something else than what is asked next is not believed.
-                self._pages = chain((first,), rest) if _key(first) == key else iter((following,))
+                self._pages = chain((first,), rest) if first.key == key else iter((following,))
                 self._next_page = next(self._pages)
             self._go_on()
 
@@ -193,14 +191,14 @@ class Ahead:
 
     def fetch(self, request: Request) -> Response:
         """Return the answer to a request, which may be there already or on its way."""
-        key = _key(request)
+        key = request.key
         with self._changed:
             if self._given_at is not None:
                 self._page_seconds = _smoothed(self._page_seconds, self._clock() - self._given_at)
             sent = self._sent.pop(key, None)
             self.is_early, self._is_next = sent is not None, sent is None
             if sent is None:
-                if self._next_page is not None and key == _key(self._next_page):
+                if self._next_page is not None and key == self._next_page.key:
                     self._next_page = next(self._pages, None)
             most = self._most()
             self._go_on()
@@ -274,9 +272,14 @@ class Ahead:
                 self._next_page = next(self._pages, None)
             else:
                 assert self._first is not None
-                request, sent = self._first(self._next_list), _Sent(self._next_list, is_first=True)
+                try:
+                    request, sent = self._first(self._next_list), _Sent(self._next_list, is_first=True)
+                except Exception:  # it belongs to that list, and is raised when the walk begins it
+                    self._next_list = self._lists
+                    self._in_flight.give()
+                    return None
                 self._next_list += 1
-            if (key := _key(request)) not in self._sent:
+            if (key := request.key) not in self._sent:
                 self._sent[key] = sent
                 return request, sent.answer
             self._in_flight.give()  # two parents with one path: for the second the reader asks
@@ -305,10 +308,6 @@ class Ahead:
                 self._changed.wait()
                 self._idle -= 1
         return None
-
-
-def _key(request: Request) -> bytes:
-    return msgspec.json.encode(request.encode(), order="sorted")
 
 
 def in_order(fetch: Callable[[Request], Response]) -> Ahead:

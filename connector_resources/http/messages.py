@@ -26,6 +26,15 @@ class Request:
     params: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     json: Any = None
     carried: Mapping[str, Any] = field(default_factory=dict)
+    _key: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def key(self) -> bytes:
+        """What tells this request from any other, made at its first use."""
+        if self._key is None:
+            object.__setattr__(self, "_key", msgspec.json.encode(self.encode(), order="sorted"))
+        assert self._key is not None
+        return self._key
 
     def with_params(self, **params: str | None) -> "Request":
         """Return the same request with these parameters set, or taken out where the value is None."""

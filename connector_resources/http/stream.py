@@ -113,6 +113,8 @@ _MOST_EMPTY_PAGES = 100
 (its requests carry where it stands) has an end and may meet more of them."""
 _MOST_PAGES = 100_000
 """Twenty million records in pages of 200: more than a list of the vendors we know can have."""
+_FIRST_REQUESTS = 256
+"""So many are kept: more than are ever asked for ahead."""
 _CLOCKS_APART_SECONDS = 60.0
 """How far the clocks of a vendor's servers may be apart, the one that dates answers and the one that dates records."""
 
@@ -131,14 +133,17 @@ def read_pages(
     position, missing = place.parent, place.missing
     request = None if place.request is None else Request.decode(place.request)
     chain = _Chain.taken_up(stream, place)
+
+    @lru_cache(maxsize=_FIRST_REQUESTS)  # asked for ahead, and again when it is their turn
+    def first_request(position: int) -> Request:
+        return walk.first_request(stream, slice, parents[position])
+
     with in_order(partial(walk.fetch, stream)) if ahead is None else ahead as ahead:
-        ahead.expect_lists(
-            lambda position: walk.first_request(stream, slice, parents[position]), position, len(parents)
-        )
+        ahead.expect_lists(first_request, position, len(parents))
         while position < len(parents):
             parent = parents[position]
             if request is None:
-                request = walk.first_request(stream, slice, parent)
+                request = first_request(position)
             while request is not None:
                 try:
                     response = ahead.fetch(request)
@@ -324,7 +329,7 @@ class _Chain:
         self.pages += 1
         total = self.stream.paginator.total(answer)
         self._where = where = f"{self.stream.name}: {request.method} {request.path}, page {self.pages}"
-        request_mark = xxh3_64_intdigest(msgspec.json.encode(request.encode(), order="sorted"))
+        request_mark = xxh3_64_intdigest(request.key)
         page_mark = xxh3_64_intdigest(b"\n".join(answer.records))
         is_first = not self.requests_seen
         if request_mark in self.requests_seen:
@@ -776,7 +781,9 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 _ENVELOPE = json.JSONDecoder(object_pairs_hook=_once, parse_int=str, parse_float=str)
 
 
-def _split(node: msgspec.Raw, path: list[str], where: str, whole: str) -> tuple[Mapping[str, msgspec.Raw], msgspec.Raw]:
+def _split(
+    node: msgspec.Raw, path: list[str], where: str, whole: str
+) -> tuple[Mapping[str, msgspec.Raw], msgspec.Raw]:
     if not path:
         return {}, node
     if _first_byte(node) != b"{":

@@ -22,7 +22,7 @@ import requests
 import urllib3
 from requests.adapters import BaseAdapter
 
-from connector_resources.errors import RequestRejected
+from connector_resources.errors import MalformedPage, RequestRejected
 from connector_resources.http.ahead import Ahead, InFlight, Stopped
 from connector_resources.http.authenticators import BearerToken, InTurn, Signature
 from connector_resources.http.client import Statistics
@@ -354,6 +354,51 @@ def test_a_page_that_was_answered_before_the_list_moved_by_a_page_is_no_circle(t
     spool.close()
     found = [json.loads(line)["_record"]["id"] for line in on_disk(tmp_path)[0].splitlines()]
     assert found == list(range(4, 16))
+
+
+class Noting(Things):
+    """Notes whose first request is made; that of `refused` cannot be."""
+
+    made: ClassVar[list[int]] = []
+    refused: ClassVar[int] = 0
+
+    def first_request(self, stream: HttpStream, slice: Slice, parent: ParentRow | None) -> Request:
+        assert parent is not None
+        self.made.append(int(parent.fields["parent"]))
+        if parent.fields["parent"] == self.refused:
+            raise MalformedPage(f"parent {self.refused} has no name")
+        return super().first_request(stream, slice, parent)
+
+
+def test_the_first_request_under_a_parent_is_the_one_that_was_sent_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that says, for example, what time it is would be another, and sent again.
+    monkeypatch.setattr(Noting, "made", [])
+    vendor = Vendor(20, 4, random.Random(1))
+    noting = mounted(Noting(state_folder=str(tmp_path), concurrency=4), vendor)
+
+    with vendor.answering():
+        assert len(list(noting.read(CHILDREN, asked_of(CHILDREN, 20)))) == 20
+
+    assert Noting.made == list(range(1, 21))
+
+
+@pytest.mark.parametrize("refused", range(1, 7))
+def test_a_first_request_that_cannot_be_made_is_an_error_when_it_is_its_turn(
+    refused: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Noting, "refused", refused)
+    serving = Serving(lambda number: answered(page(number, 1)))
+    noting = mounted(Noting(state_folder=str(tmp_path), concurrency=4), serving)
+    pages = noting.read(CHILDREN, asked_of(CHILDREN, 20))
+
+    assert len(list(itertools.islice(pages, refused - 1))) == refused - 1
+    with pytest.raises(MalformedPage, match=f"parent {refused} has no name"):
+        next(pages)
+
+    assert sorted(number for number in serving.asked if number < refused) == list(range(1, refused))
+    assert threads() == []
 
 
 def test_what_is_left_of_a_reading_nobody_goes_on_with_is_let_go(tmp_path: Path) -> None:
