@@ -99,7 +99,7 @@ class InFlight:
         """Count one less."""
         with self._given:
             self._on_their_way -= 1
-            self._given.notify()
+            self._given.notify_all()  # who has waited longest may not be one who may go on
 
 
 def _smoothed(usual: float | None, newest: float) -> float:

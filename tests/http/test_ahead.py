@@ -631,6 +631,39 @@ def test_as_many_are_on_their_way_as_the_rate_and_the_latency_have_a_use_for(
     assert InFlight(8, answer_seconds).most(rate) == most
 
 
+def test_who_may_go_on_is_woken_though_another_who_may_not_has_waited_longer() -> None:
+    class Most(int):
+        """A number that tells when it is first compared, which is when somebody is about to wait for it."""
+
+        def __gt__(self, other: int) -> bool:
+            compared.release()
+            return super().__gt__(other)
+
+    compared, entered = threading.Semaphore(0), threading.Event()
+    in_flight = InFlight(8)
+    in_flight.enter(8)
+    in_flight.enter(8)
+
+    def enter(most: int) -> None:
+        in_flight.enter(Most(most))
+        if most == 2:
+            entered.set()
+
+    waiting = [threading.Thread(target=enter, args=(most,)) for most in (1, 2)]
+    for thread in waiting:
+        thread.start()
+        assert compared.acquire(timeout=LONGEST_SECONDS)
+
+    in_flight.give()
+    is_woken = entered.wait(LONGEST_SECONDS)
+    for _ in range(2):
+        in_flight.give()
+    for thread in waiting:
+        thread.join(LONGEST_SECONDS)
+
+    assert is_woken
+
+
 def test_trouble_halves_how_many_may_be_on_their_way_and_answers_give_it_back() -> None:
     in_flight, found = InFlight(8), []
     for is_troubled in (False, True, True, True, True, *[False] * 40):
