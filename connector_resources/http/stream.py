@@ -706,7 +706,7 @@ def _opened(body: bytes, records: str, where: str) -> tuple[Mapping[str, msgspec
         return opened
     # An object with a path into it is validated whole when its keys are read.
     node = msgspec.Raw(body) if records and body[:1] == b"{" else msgspec.json.decode(body, type=msgspec.Raw)
-    envelope, found = _split(node, records.split(".") if records else [], where, records)
+    envelope, found = _split(node, tuple(records.split(".")) if records else (), where, records)
     if records:  # of a key that is there twice msgspec takes the second value, and says nothing
         _ENVELOPE.decode(_without(body, found).decode())
     if _first_byte(found) == b"[":
@@ -734,9 +734,9 @@ def _opened_at_once(
     end = start + len(listed)
     if body[start:end] != listed or body[end : end + 1] != b"]":
         return None
-    around = body[: start - 1] + b"null" + body[end + 1 :]
+    around = body[:start] + body[end:]
     _ENVELOPE.decode(around.decode())
-    return _without_last(msgspec.Raw(around), path), found
+    return _split(msgspec.Raw(around), path, "", "")[0], found
 
 
 @lru_cache(maxsize=256)
@@ -746,15 +746,6 @@ def _ways(path: tuple[str, ...]) -> tuple[re.Pattern[bytes], msgspec.json.Decode
         begins = rb"\{" + re.escape(msgspec.json.encode(name)) + b":" + begins
         kind = msgspec.defstruct("Around", [("inner", kind)], rename={"inner": name}, gc=False)  # type: ignore[assignment]
     return re.compile(begins), msgspec.json.Decoder(kind)
-
-
-def _without_last(node: msgspec.Raw, path: Sequence[str]) -> dict[str, msgspec.Raw]:
-    """Return the levels of an envelope, without the last of a path through them, nor a level in which it was alone."""
-    level = msgspec.json.decode(node, type=dict[str, msgspec.Raw])
-    inner = level.pop(path[0])
-    if path[1:] and (rest := _without_last(inner, path[1:])):
-        level[path[0]] = rest  # type: ignore[assignment]  # a level of the envelope stands where its raw text stood
-    return level
 
 
 def _without(body: bytes, found: msgspec.Raw) -> bytes:
@@ -782,7 +773,7 @@ _ENVELOPE = json.JSONDecoder(object_pairs_hook=_once, parse_int=str, parse_float
 
 
 def _split(
-    node: msgspec.Raw, path: list[str], where: str, whole: str
+    node: msgspec.Raw, path: Sequence[str], where: str, whole: str
 ) -> tuple[Mapping[str, msgspec.Raw], msgspec.Raw]:
     if not path:
         return {}, node
