@@ -64,7 +64,7 @@ clean-spools: $(INSTALLED) ## Remove what was read, landed and kept for replays 
 	$(PYTHON) -m orchestration.replay --remove
 
 soak: $(INSTALLED) ## Minutes of chaos: kills, full disks, many processes at once (ARGS="-k commit" for a part)
-	$(PYTHON) -m pytest -m soak -rP $(SPREAD) tests/chaos $(ARGS)
+	$(PYTHON) -m pytest -m soak -rP $(SPREAD) tests/chaos tests/contract tests/destinations $(ARGS)
 
 browser: $(BROWSER) ## Click through the web UI in chromium, which has to be installed; pictures go to build/pictures
 	$(PYTHON) -m pytest -m browser tests/browser $(ARGS)

@@ -41,6 +41,30 @@ OVER_HTTP = pytest.mark.parametrize(
 )
 
 
+def kept_alike(subject: Subject) -> tuple[object, ...]:
+    """Return what decides how a stream's requests follow from one another, and what of them is kept."""
+    stream = subject.stream
+    http = (stream.paginator, stream.method, stream.has_one_record) if isinstance(stream, HttpStream) else ()
+    unless = stream.parent is not None and stream.parent.unless_empty is not None
+    shape = (type(stream), stream.parent is not None, unless, stream.selects_a_window, stream.is_partitioned)
+    return subject.kind.name, *shape, *map(repr, http)
+
+
+_widest: dict[tuple[object, ...], Subject] = {}
+for _subject in SUBJECTS:
+    _widest[kept_alike(_subject)] = max(
+        (_widest.get(kept_alike(_subject), _subject), _subject), key=lambda each: len(each.stream.columns)
+    )
+ONE_OF_A_KIND = pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param(subject, id=str(subject), marks=[] if subject in _widest.values() else [pytest.mark.soak])
+        for subject in SUBJECTS
+    ],
+)
+"""The stream with the most columns of those that are read alike; `make soak` takes the others, too."""
+
+
 # What is landed
 
 
@@ -142,7 +166,7 @@ def test_days_one_by_one_are_the_days_of_the_range_cell_by_cell(
     assert contract.rows(single, subject) == contract.rows(contract.store, subject, days)
 
 
-@STREAMS
+@ONE_OF_A_KIND
 def test_a_broken_extraction_goes_on_with_what_is_missing(again: "Again", contract: Contract, subject: Subject) -> None:
     whole = contract.reading(subject)
     second = again(subject)
@@ -154,7 +178,7 @@ def without_token(mark: PageMark) -> PageMark:
     return msgspec.structs.replace(mark, token=None)
 
 
-@STREAMS
+@ONE_OF_A_KIND
 def test_a_reading_with_eight_requests_on_their_way_is_the_one_that_asks_for_one_after_the_other(
     contract: Contract, subject: Subject, tmp_path: Path
 ) -> None:
@@ -165,7 +189,7 @@ def test_a_reading_with_eight_requests_on_their_way_is_the_one_that_asks_for_one
     assert contract.land(contract.database("ahead"), subject, spool).partitions == whole.landed.partitions
 
 
-@STREAMS
+@ONE_OF_A_KIND
 def test_a_second_reading_gives_the_same_data_versions(again: "Again", contract: Contract, subject: Subject) -> None:
     assert again(subject).partitions == contract.reading(subject).landed.partitions
 

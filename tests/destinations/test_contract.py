@@ -228,32 +228,38 @@ TYPES: dict[str, ColumnType] = {
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS.values(), ids=DESTINATIONS)
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(st.lists(json_objects(TYPES), min_size=1, max_size=25))
+@pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.soak)])
 def test_every_record_is_landed_unchanged_or_quarantined_as_it_came(
-    destination: Callable[[Path], DuckDB], records: list[bytes]
+    destination: Callable[[Path], DuckDB], examples: int
 ) -> None:
-    stream = snapshot(id="integer", **TYPES)
-    numbered = [b'{"id":%d%s%s' % (n, b"" if record == b"{}" else b",", record[1:]) for n, record in enumerate(records)]
-    folder = Path(tempfile.mkdtemp())
-    try:
-        store = Store(replace(destination(folder), max_quarantined_share=1.0), folder)
-        landed = store.land(stream, *numbered)
-        kept = store.query(f"SELECT * FROM {table(stream)}") if landed.rows else []
-        aside = store.query(f"SELECT record FROM {table(stream, '_quarantine')}") if landed.quarantined else []
-    finally:
-        close_spools()
-        shutil.rmtree(folder)
-    assert (len(kept), len(aside), landed.received) == (landed.rows, landed.quarantined, len(records))
-    assert {row[0] for row in kept} | {json.loads(text)["id"] for (text,) in aside} == set(range(len(records)))
-    assert {text.encode() for (text,) in aside} <= set(numbered)
-    for row in kept:
-        sent = json.loads(numbered[row[0]], parse_int=Number, parse_float=Number)
-        for (name, kind), stored in zip(TYPES.items(), row[1:], strict=False):
-            assert is_same(kind, sent.pop(name, None), stored)
-        del sent["id"]
-        extra = row[1 + len(TYPES)]
-        assert is_same("json", sent or None, extra)
+    @settings(max_examples=examples, deadline=None, derandomize=True)
+    @given(st.lists(json_objects(TYPES), min_size=1, max_size=25))
+    def check(records: list[bytes]) -> None:
+        stream = snapshot(id="integer", **TYPES)
+        numbered = [
+            b'{"id":%d%s%s' % (n, b"" if record == b"{}" else b",", record[1:]) for n, record in enumerate(records)
+        ]
+        folder = Path(tempfile.mkdtemp())
+        try:
+            store = Store(replace(destination(folder), max_quarantined_share=1.0), folder)
+            landed = store.land(stream, *numbered)
+            kept = store.query(f"SELECT * FROM {table(stream)}") if landed.rows else []
+            aside = store.query(f"SELECT record FROM {table(stream, '_quarantine')}") if landed.quarantined else []
+        finally:
+            close_spools()
+            shutil.rmtree(folder)
+        assert (len(kept), len(aside), landed.received) == (landed.rows, landed.quarantined, len(records))
+        assert {row[0] for row in kept} | {json.loads(text)["id"] for (text,) in aside} == set(range(len(records)))
+        assert {text.encode() for (text,) in aside} <= set(numbered)
+        for row in kept:
+            sent = json.loads(numbered[row[0]], parse_int=Number, parse_float=Number)
+            for (name, kind), stored in zip(TYPES.items(), row[1:], strict=False):
+                assert is_same(kind, sent.pop(name, None), stored)
+            del sent["id"]
+            extra = row[1 + len(TYPES)]
+            assert is_same("json", sent or None, extra)
+
+    check()
 
 
 class Number(str):

@@ -364,40 +364,45 @@ def test_a_day_loses_the_children_of_a_parent_that_is_gone(store: Store, left: t
 # -- any order --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(
-    commits=st.lists(
-        st.tuples(st.sampled_from(["things", "audits"]), st.integers(1, 3), st.sets(st.integers(1, 3), max_size=3)),
-        max_size=8,
-    ),
-    hours=st.lists(st.integers(0, 71), min_size=8, max_size=8),
-)
+@pytest.mark.parametrize("examples", [12, pytest.param(200, marks=pytest.mark.soak)])
 def test_current_rows_are_those_of_a_simple_model_in_any_order(
-    commits: list[tuple[str, int, set[int]]], hours: list[int], tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory, examples: int
 ) -> None:
     """A record is current unless it was deleted at or after the moment when the reading that holds it was begun.
 
     Readings are landed in the order they were begun; what tells of deletions comes at any time, of any day.
     """
-    store = Store(tmp_path_factory.mktemp("any order"))
-    held: dict[int, tuple[set[int], int]] = {}
-    told: dict[int, tuple[set[int], int]] = {}
-    begun = iter(sorted(hours))
-    for (what, day, numbers), deleted_hour in zip(commits, hours, strict=False):
-        ids = {10 * day + number for number in numbers}
-        march = window(f"2026-03-{day:02}")
-        if what == "things":
-            held[day] = (ids, next(begun))
-            store.land(THINGS, *(thing(each, day) for each in ids), window=march, begun=hour(held[day][1]))
-        else:
-            told[day] = (ids, (day - 1) * 24 + deleted_hour % 24)
-            store.land(AUDITS, *(audit(f"{each}", each, at=hour(told[day][1])) for each in ids), window=march)
-    alive = {each for ids, _ in held.values() for each in ids}
-    for day, (ids, deleted_at) in told.items():
-        if day in held and held[day][1] <= deleted_at:
-            alive -= ids
-    assert set(map(int, store.current(THINGS) if held else [])) == alive
-    close_spools()
+
+    @settings(max_examples=examples, deadline=None, derandomize=True)
+    @given(
+        commits=st.lists(
+            st.tuples(st.sampled_from(["things", "audits"]), st.integers(1, 3), st.sets(st.integers(1, 3), max_size=3)),
+            max_size=8,
+        ),
+        hours=st.lists(st.integers(0, 71), min_size=8, max_size=8),
+    )
+    def check(commits: list[tuple[str, int, set[int]]], hours: list[int]) -> None:
+        store = Store(tmp_path_factory.mktemp("any order"))
+        held: dict[int, tuple[set[int], int]] = {}
+        told: dict[int, tuple[set[int], int]] = {}
+        begun = iter(sorted(hours))
+        for (what, day, numbers), deleted_hour in zip(commits, hours, strict=False):
+            ids = {10 * day + number for number in numbers}
+            march = window(f"2026-03-{day:02}")
+            if what == "things":
+                held[day] = (ids, next(begun))
+                store.land(THINGS, *(thing(each, day) for each in ids), window=march, begun=hour(held[day][1]))
+            else:
+                told[day] = (ids, (day - 1) * 24 + deleted_hour % 24)
+                store.land(AUDITS, *(audit(f"{each}", each, at=hour(told[day][1])) for each in ids), window=march)
+        alive = {each for ids, _ in held.values() for each in ids}
+        for day, (ids, deleted_at) in told.items():
+            if day in held and held[day][1] <= deleted_at:
+                alive -= ids
+        assert set(map(int, store.current(THINGS) if held else [])) == alive
+        close_spools()
+
+    check()
 
 
 def hour(number: int) -> str:
