@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector_resources.destinations.duckdb_tables import TYPES
@@ -341,7 +341,7 @@ def declared(draw: st.DrawFn) -> tuple[ColumnType, list[Any]]:
 def test_values_survive_a_change_of_their_declaration_or_the_table_stays_as_it_was(examples: int) -> None:
     """Under the type that is stored now, each value of either declaration is what it was under its own."""
 
-    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples, deadline=None, derandomize=True)
     @given(declared(), declared())
     @example(("integer", [2**53 + 1]), ("number", [0.5]))
     @example(("number", [0.5]), ("integer", [2**53 + 1]))

@@ -25,20 +25,20 @@ class Faulted:
         self.post("/_sandbox/reset")
 
     def post(self, path: str, body: Any = None) -> requests.Response:
-        return requests.post(f"{self.url}{path}", json=body, timeout=5)
+        return requests.post(f"{self.url}{path}", json=body, timeout=30)
 
     def switch_on(self, *faults: dict[str, Any]) -> None:
         self.post("/_sandbox/faults", list(faults)).raise_for_status()
 
     def get(self, path: str, **query: Any) -> requests.Response:
         headers = DRIFT if path.startswith("/drift") else AHA
-        return requests.get(f"{self.url}{path}", params=query, headers=headers, timeout=5)
+        return requests.get(f"{self.url}{path}", params=query, headers=headers, timeout=30)
 
     def features(self, page: int = 1, **query: Any) -> requests.Response:
         return self.get("/aha/api/v1/features", page=page, per_page=10, **query)
 
     def counts(self) -> Any:
-        return requests.get(f"{self.url}/_sandbox/requests", timeout=5).json()
+        return requests.get(f"{self.url}/_sandbox/requests", timeout=30).json()
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_truncated_body_is_shorter_than_its_length_says(sandbox: Faulted) -> N
     with pytest.raises(BROKEN):
         sandbox.features()
     with requests.get(
-        f"{sandbox.url}/aha/api/v1/features?page=1&per_page=10", headers=AHA, timeout=5, stream=True
+        f"{sandbox.url}/aha/api/v1/features?page=1&per_page=10", headers=AHA, timeout=30, stream=True
     ) as response:
         assert int(response.headers["Content-Length"]) == len(whole)
         received = response.raw.read(len(whole) // 2)
@@ -237,4 +237,4 @@ def test_a_reset_brings_changed_rows_back(sandbox: Faulted) -> None:
 def test_an_address_of_no_vendor_is_404_even_with_faults_on(sandbox: Faulted) -> None:
     sandbox.switch_on({"pattern": "*", "kind": "429"})
     assert sandbox.get("/elsewhere").status_code == 404
-    assert requests.get(f"{sandbox.url}/_sandbox/health", timeout=5).json() == {"status": "ok"}
+    assert requests.get(f"{sandbox.url}/_sandbox/health", timeout=30).json() == {"status": "ok"}

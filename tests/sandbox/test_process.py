@@ -60,7 +60,7 @@ def test_settings_reach_the_child() -> None:
     settings = Settings(3, 0.01, 0, TODAY, 0.05, (Fault("GET /aha/*", "500"),))
     with SandboxProcess(settings) as sandbox:
         start = time.monotonic()
-        answers = [requests.get(f"{sandbox.url}/aha/api/v1/features", headers=AHA, timeout=5) for _ in range(2)]
+        answers = [requests.get(f"{sandbox.url}/aha/api/v1/features", headers=AHA, timeout=30) for _ in range(2)]
         assert time.monotonic() - start >= 0.1
     assert [answer.status_code for answer in answers] == [500, 200]
     assert answers[1].json()["pagination"]["total_records"] == 36
