@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -6,10 +6,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from orchestration.frames import aha
-from tests.frames.landing import Landing, expected, input_columns
+from tests.frames.landing import LOADED_AT, Landing, expected, input_columns
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-"""What is landed in a test is landed today."""
+TODAY = LOADED_AT.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 
 
 def in_days(days: int) -> str:
