@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from connector_resources.spool import Spool, kept
 from connector_resources.streams import SNAPSHOT, Slice, Stream, Window
 from tests.landing import ROOT, child, days
 
-TODAY = datetime.now(UTC).date()
+TODAY = date.fromisoformat(os.environ.get("TODAY_OF_THE_TESTS") or f"{datetime.now(UTC):%Y-%m-%d}")
+"""The child processes are told of it: midnight may come between."""
 LONG, SHORT = 30, 8
 """How many days of a stream are read, up to yesterday: of one with many pages a day fewer."""
 SEED = 20260301
@@ -273,7 +274,7 @@ class Undisturbed:
 
 @pytest.fixture(scope="module")
 def killer() -> Iterator[Callable[..., None]]:
-    process = child(FORKING)
+    process = child(FORKING, TODAY_OF_THE_TESTS=f"{TODAY}")
     assert process.stdin is not None
     assert process.stdout is not None
 
@@ -467,7 +468,7 @@ def test_ctrl_c_ends_a_reading_at_once_though_its_requests_are_on_their_way(
     hangs = {"pattern": "GET /aha/*", "kind": "slow", "seconds": 60, "times": 1_000}
     requests.post(f"{url}/_sandbox/faults", json=[late, hangs], timeout=10).raise_for_status()
     try:
-        with child(READING, place.folder, url, name) as process:
+        with child(READING, place.folder, url, name, TODAY_OF_THE_TESTS=f"{TODAY}") as process:
             try:
                 for _ in range(1200):
                     if count(url) - before >= 5 + 4:
