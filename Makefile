@@ -5,6 +5,8 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DUCKDB_2 := $(VENV)/duckdb-2
 EXTRAS := $(VENV)/extras
+# Who comes to his turn is decided by our lock, whatever DuckDB there is.
+BY_OUR_LOCK := tests/chaos/test_commit_together.py::test_eight_processes_commit_twenty_batches_each_and_none_starves
 BROWSER := $(VENV)/.browser
 PORT ?= 3000
 PROCESSES ?= 2
@@ -44,7 +46,7 @@ lint: $(INSTALLED) ## Check format, style and types
 
 test-duckdb-2: $(DUCKDB_2)/.installed ## Run the tests of the destinations with DuckDB 2
 	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -c 'import duckdb; assert duckdb.__version__[:2] == "2.", duckdb.__version__'
-	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -m pytest $(SPREAD) tests/chaos/test_commit*.py tests/destinations
+	PYTHONPATH="$(CURDIR)/$(DUCKDB_2)" $(PYTHON) -m pytest $(SPREAD) --deselect $(BY_OUR_LOCK) tests/chaos/test_commit*.py tests/destinations
 
 $(DUCKDB_2)/.installed: $(INSTALLED)
 	@scripts/install $(VENV) --target $(DUCKDB_2) 'duckdb>=2,<3'
