@@ -301,7 +301,7 @@ class Source:
 
     @property
     def connected(self) -> "resource.Source":
-        """The Dagster resource behind this source, ready to be read."""
+        """The source behind this one, ready to be read: what assets get of a resource."""
         if self._connected is None:
             from connector_resources.connecting import connected
 
