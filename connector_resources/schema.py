@@ -14,7 +14,7 @@ import datetime as dt
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -103,38 +103,51 @@ class Checked:
         return f"{first.reason} (page {first.page})"
 
 
-def check(spool: Spool, stream: Stream, *, one_by_one: bool = False) -> Checked:
+def check(
+    spool: Spool, stream: Stream, *, one_by_one: bool = False, misfit: Callable[[], None] = lambda: None
+) -> Checked:
     """Check every record of `spool` against the declaration of `stream`.
 
     The file returned is the spool's own where everything fits as it is, else a rewritten copy beside it. With
     `one_by_one` each record is looked at by itself, which also finds what the quick way over whole pages cannot see: a
-    field that is there twice. Raises DataError for a damaged page, DestinationUnwritable where there is no room.
+    field that is there twice. `misfit` is called for each page that does not fit, as soon as that is known. Raises
+    DataError for a damaged page, DestinationUnwritable where there is no room.
     """
-    checker = _Checker(stream)
-    checked = Checked(spool.pages_file, received=spool.records)
-    checked.longest_line_bytes = max((mark.longest for mark in spool.marks), default=0)
-    ends = [0, *(mark.end for mark in spool.marks)]
-    sizes = [end - start for start, end in itertools.pairwise(ends)]
+    checker, checked, dirty = _Checker(stream), as_it_is(spool), set[int]()
     try:
         with spool.pages_file.open("rb") as pages:
-            dirty = {
-                mark.number
-                for mark in spool.marks
-                if mark.received and (one_by_one or not checker.fits(spool.page_lines(mark, pages)))
-            }
+            for mark in spool.marks:
+                if mark.received and (one_by_one or not checker.fits(spool.page_lines(mark, pages))):
+                    dirty.add(mark.number)
+                    misfit()
             if dirty:
-                checked.file = spool.folder / "checked.ndjson"
+                checked.file, sizes = spool.folder / "checked.ndjson", []
                 with checked.file.open("wb") as output:
-                    for place, mark in enumerate(spool.marks):
+                    for mark in spool.marks:
                         lines = spool.page_lines(mark, pages)
                         if mark.number in dirty:
                             lines = b"".join(checker.repaired(line, checked) for line in lines.split(b"\n")[:-1])
-                        sizes[place] = output.write(lines)
+                        sizes.append(output.write(lines))
+                checked.vector_bytes = _vector_bytes(spool, sizes, checked.longest_line_bytes)
     except OSError as error:
         raise unwritable(spool.folder, error) from error
-    most = _most_together([mark.received for mark in spool.marks], sizes)
-    checked.vector_bytes = min(most, _VECTOR * checked.longest_line_bytes)
     return checked
+
+
+def as_it_is(spool: Spool) -> Checked:
+    """Return what `check` does where every record of `spool` fits."""
+    longest = max((mark.longest for mark in spool.marks), default=0)
+    sizes = [end - start for start, end in itertools.pairwise([0, *(mark.end for mark in spool.marks)])]
+    return Checked(
+        spool.pages_file,
+        received=spool.records,
+        longest_line_bytes=longest,
+        vector_bytes=_vector_bytes(spool, sizes, longest),
+    )
+
+
+def _vector_bytes(spool: Spool, sizes: Sequence[int], longest_line_bytes: int) -> int:
+    return min(_most_together([mark.received for mark in spool.marks], sizes), _VECTOR * longest_line_bytes)
 
 
 def _most_together(records: Sequence[int], sizes: Sequence[int]) -> int:

@@ -338,6 +338,15 @@ def test_what_is_read_at_a_time_counts_what_was_rewritten(tmp_path: Path) -> Non
     assert plain.vector_bytes == plain.file.stat().st_size
 
 
+def test_each_page_that_does_not_fit_is_told_as_soon_as_it_is_found(tmp_path: Path) -> None:
+    stream, told = snapshot(id="string"), list[bool]()
+    pages = [page({"id": "1"}), page({"id": "2", "new": 1}), page({"id": "3"}), page({"id": "4", "new": 1})]
+    spool = spooled(tmp_path, stream, pages)
+    result = check(spool, stream, misfit=lambda: told.append((spool.folder / "checked.ndjson").exists()))
+    assert told == [False, False]  # before the copy is made
+    assert len(lines(result)) == 4
+
+
 def test_empty_pages_and_no_pages_are_nothing_to_check(tmp_path: Path) -> None:
     stream = snapshot(id="string")
     for pages in ([], [page()], [page(), page(), page()]):

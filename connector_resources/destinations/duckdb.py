@@ -21,6 +21,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,7 +64,7 @@ from connector_resources.errors import (
     PartitionMissing,
     SchemaConflict,
 )
-from connector_resources.schema import Checked, Undeclared, check
+from connector_resources.schema import Checked, Undeclared, as_it_is, check
 from connector_resources.spool import Spool
 from connector_resources.streams import SNAPSHOT, ParentRow, Stream, Window
 
@@ -92,6 +93,9 @@ Measured with DuckDB 1.5.6, landing twice what had changed: 0.6 MB for each of 2
 
 _THREADS = 1
 """One loads as fast as two for half of the CPU, and each takes its buffers out of the memory limit."""
+
+_WORTH_A_THREAD_BYTES = 1_000_000
+"""What is smaller is checked before it is parsed, in one thread."""
 
 _FIRST_WARNING_SECONDS, _NEXT_WARNING_SECONDS = 5.0, 30.0
 
@@ -390,11 +394,11 @@ class DuckDB:
                 replace_all=replace_all,
             )
             try:
-                checked = self._checked(connection, spool, stream, one_by_one=False)
-                batch.stage(checked)
+                checked = self._staged(connection, batch, spool, stream)
             except (duckdb.DataError, duckdb.InvalidInputException):
-                checked = self._checked(connection, spool, stream, one_by_one=True)
+                checked = self._checked(spool, stream, one_by_one=True)
                 try:
+                    self._make_room(connection, checked, stream)
                     batch.stage(checked)
                 except (duckdb.DataError, duckdb.InvalidInputException) as error:
                     raise MalformedPage(
@@ -426,16 +430,40 @@ class DuckDB:
             batch.rows_in_table,
         )
 
-    def _checked(
-        self, connection: duckdb.DuckDBPyConnection, spool: Spool, stream: Stream, *, one_by_one: bool
-    ) -> Checked:
-        """Check a spool, and give the connection the memory that its records need, unless that was told."""
-        checked = check(spool, stream, one_by_one=one_by_one)
+    def _staged(self, connection: duckdb.DuckDBPyConnection, batch: Batch, spool: Spool, stream: Stream) -> Checked:
+        """Check a spool and parse it into the batch: at the same time, for nearly always everything fits as it is."""
+        expected = as_it_is(spool)
+        if expected.file.stat().st_size < _WORTH_A_THREAD_BYTES:
+            checked, staging = self._checked(spool, stream), None
+        else:
+            self._make_room(connection, expected, stream)
+            with ThreadPoolExecutor(1, thread_name_prefix="headrace-staging") as beside:
+                staging = beside.submit(batch.stage, expected)
+                try:
+                    checked = self._checked(spool, stream, misfit=connection.interrupt)
+                except BaseException:
+                    connection.interrupt()
+                    raise
+        if staging is not None:
+            if checked.file == expected.file:
+                staging.result()
+                return checked
+            # It was interrupted, or met what does not fit; of that, DuckDB 2 makes messages that are no text.
+            with contextlib.suppress(duckdb.Error, UnicodeDecodeError):
+                staging.result()
+        self._make_room(connection, checked, stream)
+        batch.stage(checked)
+        return checked
+
+    def _checked(self, spool: Spool, stream: Stream, **how: Any) -> Checked:
+        return check(spool, stream, **how)
+
+    def _make_room(self, connection: duckdb.DuckDBPyConnection, checked: Checked, stream: Stream) -> None:
+        """Give a connection the memory that it needs to land what was checked, unless that was told."""
         if self.memory_limit is None:
             lines = min(checked.vector_bytes, read_buffer_bytes(checked))
             need = _TO_LAND_ANYTHING + _TO_LAND_A_COLUMN * len(stream.columns) + _TO_LAND_A_BYTE * lines
             connection.execute(f"SET memory_limit = '{max(_LEAST_TO_LAND, need) // 1_000_000}MB'")
-        return checked
 
     # -- reading streams ---------------------------------------------------------------------------------------------
 

@@ -112,6 +112,9 @@ class Batch:
         columns = ", ".join(
             f"{_extracted(column, checked.exact)} AS {quoted(column.name)}" for column in stream.columns
         )
+        run("DROP TABLE IF EXISTS batch")  # of a try that was given up
+        run("DROP TABLE IF EXISTS doubled")
+        self.duplicates = 0
         run(
             f"CREATE TEMP TABLE batch AS SELECT {columns}, _extra::JSON AS _extra, {self._partition()} AS _partition, "
             f"_page FROM {self._lines(checked)} {self._condition()}"

@@ -570,6 +570,67 @@ def test_what_the_reader_cannot_read_at_all_is_named(store: DuckDB) -> None:
     assert numbers(store) == [1]
 
 
+# -- checked and parsed at the same time ------------------------------------------------------------------------------
+
+
+def large(n: int = 1) -> list[dict[str, Any]]:
+    """A thousand records of 2 KB, more than is checked before it is parsed."""
+    return [{"id": f"{number}", "at": "2026-03-01T10:00:00Z", "n": n, "text": "x" * 2000} for number in range(1000)]
+
+
+LARGE = daily(n="integer", text="string")
+
+
+@pytest.mark.parametrize(
+    ("last", "rows", "aside", "extra"),
+    [
+        ({}, 1000, [], 0),
+        ({"new": 1}, 1000, [], 1),
+        ({"n": "x"}, 999, ['expected integer, got "x" @ $.n'], 0),
+        ({"id": "0"}, 999, [], 0),  # the same record twice
+        ({"id": "0", "n": "5"}, 999, ['expected integer, got "5" @ $.n'], 0),  # the reader would take it
+    ],
+)
+def test_a_large_extraction_is_landed_as_a_small_one_is(
+    store: DuckDB, last: dict[str, Any], rows: int, aside: list[str], extra: int
+) -> None:
+    for n in (1, 2):  # the second time it replaces the first
+        *others, record = large(n)
+        landed = land(store, *others, record | last, stream=LARGE)
+        found = store.query("SELECT count(*), count(_extra), count(*) FILTER (n >= ?) FROM source.things", [n])
+        assert found == [(rows, extra, rows)]
+        assert landed.duplicates == (last == {"id": "0"})
+        reasons = store.query("SELECT reason FROM source.things_quarantine") if aside else []
+        assert reasons == [(reason,) for reason in aside]
+
+
+def test_bytes_that_are_no_text_are_put_aside_of_a_large_extraction(store: DuckDB) -> None:
+    bad = b'{"id": "bad", "at": "2026-03-01T10:00:00Z", "text": "\xff\xfe"}'
+    landed = land(store, bad, *large(), bad, stream=LARGE)
+    assert (landed.rows, landed.quarantined) == (1000, 2)
+
+
+def test_a_check_that_is_broken_off_ends_the_parsing(store: DuckDB) -> None:
+    land(store, *large(5), stream=LARGE)
+    before = threading.active_count()
+
+    class Broken(DuckDB):
+        def _checked(self, *arguments: Any, **how: Any) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        land(Broken(store.path, store.temporary_folder), *large(), stream=LARGE)
+    assert threading.active_count() == before
+    assert store.query("SELECT DISTINCT n FROM source.things") == [(5,)]
+
+
+def test_what_fits_and_the_reader_refuses_is_looked_at_record_by_record_of_a_large_extraction(store: DuckDB) -> None:
+    twice = b'{"id": "twice", "at": "2026-03-01T10:00:00Z", "n": 1, "n": 2}'
+    landed = land(store, *large(), twice, stream=LARGE)
+    assert (landed.rows, landed.quarantined) == (1000, 1)
+    assert landed.first_reason == "expected each field once, got 'n' twice @ $ (page 0)"
+
+
 # -- time zone, memory, temporary files -------------------------------------------------------------------------------
 
 
