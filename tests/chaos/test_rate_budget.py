@@ -134,17 +134,17 @@ def wait_for(url: str, count: int) -> None:
 
 
 def reached(seen: list[float]) -> float:
-    """The pace, in requests a second, that one in ten of all spans of `PER_SECOND` requests reached.
+    """The pace, in requests a second, of the quickest span of `PER_SECOND` requests.
 
-    A busy machine slows most of them down, as far as it likes. Nothing makes a tenth of them quicker than permits are
-    given, and a machine that stands still in every second is none.
+    A busy machine slows them down, nine in ten of them as has been seen. Nothing makes one quicker than permits are
+    given, but for how late its first request is sent, and a machine that stands still in every second is none.
     """
     paces = [PER_SECOND / (seen[start + PER_SECOND] - seen[start]) for start in range(len(seen) - PER_SECOND)]
     overall = (len(seen) - 1) / (seen[-1] - seen[0])
     print(
         f"{len(seen)} requests, {overall / PER_SECOND:.1%} of the limit, median {statistics.median(paces):.2f} a second"
     )
-    return statistics.quantiles(paces, n=10)[-1]
+    return max(paces)
 
 
 def test_eight_processes_get_95_per_cent_of_what_a_second_allows_fairly_and_are_never_refused(
