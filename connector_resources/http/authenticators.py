@@ -26,6 +26,7 @@ from connector_resources.errors import (
     RequestError,
     RequestRejected,
 )
+from connector_resources.http.deadline import not_hung_up_on
 from connector_resources.http.messages import hidden, shown_keys
 from connector_resources.http.token_store import Attempt, Tokens, TokenStore, fingerprint
 
@@ -58,19 +59,22 @@ class Authenticator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InTurn:
-    """A credential that several threads sign with, one after the other: while one renews it, the others wait for it."""
+    """A credential that several threads sign with, one after the other: while one renews it, the others wait for it.
+
+    Nobody hangs up on that: a vendor may take each refresh token only once, and the next would be in the lost answer.
+    """
 
     inner: Authenticator
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def sign(self) -> Signature:
         """Return what to add to the next request."""
-        with self._turn:
+        with self._turn, not_hung_up_on():
             return self.inner.sign()
 
     def refresh(self, used: Signature) -> bool:
         """Replace a credential that was refused, unless another thread has done so since it was `used`."""
-        with self._turn:
+        with self._turn, not_hung_up_on():
             return self.inner.refresh(used)
 
     def secrets(self) -> Collection[str]:

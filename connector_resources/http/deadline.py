@@ -11,8 +11,8 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -51,6 +51,17 @@ class Line:
 
 
 _of_thread = threading.local()
+
+
+@contextmanager
+def not_hung_up_on() -> Iterator[None]:
+    """Let nobody hang up on what this thread waits for in the block."""
+    line = getattr(_of_thread, "line", None)
+    _of_thread.line = None
+    try:
+        yield
+    finally:
+        _of_thread.line = line
 
 
 class DeadlineAdapter(HTTPAdapter):

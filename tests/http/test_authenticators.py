@@ -3,6 +3,7 @@ import gzip
 import json
 import logging
 import os
+import socket
 import tempfile
 import threading
 import traceback
@@ -29,12 +30,15 @@ from connector_resources.http.authenticators import (
     BasicAuthentication,
     BearerToken,
     GrantRefused,
+    InTurn,
     NoAuthentication,
     OAuth2ClientCredentials,
     OAuth2Refresh,
     Signature,
 )
+from connector_resources.http.deadline import Line
 from connector_resources.http.retry import TryAgain
+from connector_resources.http.session import Session
 from connector_resources.http.token_endpoint import FormTokenEndpoint
 from connector_resources.http.token_store import Attempt, Tokens
 from tests.http.fake_api import Clock, FakeApi, Prepared
@@ -772,3 +776,48 @@ def test_a_token_endpoint_that_fails_tells_nothing_of_what_was_sent(
 
     assert (type(caught.value), str(caught.value), len(api.requests)) == (kind, message, 1)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_nobody_hangs_up_on_a_credential_that_is_being_renewed() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    asking = threading.Event()
+
+    class Renewing:
+        def sign(self) -> Signature:
+            return Signature()
+
+        def refresh(self, used: Signature) -> bool:
+            session = Session("shop", url, lambda: 5.0)
+            with session.get(url, timeout=5.0, stream=True) as answer:
+                tokens.append(answer.raw.read(decode_content=True))
+            return True
+
+        def secrets(self) -> tuple[str, ...]:
+            return ()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+            asking.set()
+            hung_up.wait(5.0)
+            connection.sendall(b"token")
+
+    url, line, hung_up = f"http://127.0.0.1:{server.getsockname()[1]}/", Line(), threading.Event()
+    tokens: list[bytes] = []
+
+    def renew() -> None:
+        with line:
+            InTurn(Renewing()).refresh(Signature())
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (serve, renew)]
+    with server:
+        for thread in threads:
+            thread.start()
+        assert asking.wait(5.0)
+        line.hang_up()
+        hung_up.set()
+        for thread in threads:
+            thread.join(5.0)
+    assert tokens == [b"token"]
