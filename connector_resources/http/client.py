@@ -173,7 +173,7 @@ class Client:
     def _send_once(
         self, where: str, request: Request, signature: Signature, limiters: Sequence[RateLimiter]
     ) -> Response:
-        for limiter in (self.limiter, *limiters):
+        for limiter in (*limiters, self.limiter):  # the account's last: others send what is left by it meanwhile
             self.statistics.wait_seconds += limiter.acquire()
         self.statistics.requests += 1
         try:

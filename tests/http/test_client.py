@@ -490,3 +490,18 @@ def test_a_try_that_fails_is_told_with_its_cause_and_the_wait_and_without_a_secr
         "test: GET /things: 503; try 3 of 6 in … s.",
         "test: GET /things: 429; try 4 of 6 in 12 s.",
     ]
+
+
+def test_the_permit_of_the_account_is_taken_last_for_others_use_theirs_while_one_waits(tmp_path: Path) -> None:
+    class Noting(RateLimiter):
+        def acquire(self) -> float:
+            taken.append(self.path.name)
+            return 0.0
+
+    taken: list[str] = []
+    with FakeApi(Prepared()) as api:
+        sender = client(api, tmp_path)
+        sender.limiter = Noting(RateLimit(), tmp_path / "account")
+        sender.send(REQUEST, [Noting(RateLimit(), tmp_path / "stream")])
+
+    assert taken == ["stream", "account"]
