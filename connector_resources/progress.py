@@ -101,10 +101,12 @@ class Course:
     _began: float = field(init=False)
     _requests_before: int = field(init=False)
     _seen: tuple[float, int] = field(init=False)
+    _others_before: int = field(init=False)
     _folder: Path | None = None
 
     def __post_init__(self) -> None:
         self._began, self._requests_before = self._seen = self.clock(), self.before.requests
+        self._others_before = self._of_others()
 
     def at(self, spool: Spool) -> Progress:
         """Return where the reading is, after a page."""
@@ -161,12 +163,19 @@ class Course:
         if not isinstance(self.source, HttpSource) or math.isinf(self.plan.per_minute):
             return ""
         if self.plan.budget:
-            spent = self.plan.used_today + self.source.statistics.requests - self.before.requests
+            own = self.source.statistics.requests - self.before.requests
+            spent = self.plan.used_today + own + self._of_others() - self._others_before
             return f"{max(self.plan.budget - spent, 0):,} of today's {self.plan.budget:,} requests left"
         left = self.source.standing().left_in_minute
         if left is None:
             return f"at most {self.plan.per_minute:,.0f} requests a minute"
         return f"{left:,} of {self.plan.per_minute:,.0f} requests left this minute"
+
+    def _of_others(self) -> int:
+        """Return how many requests other readings of the account have sent that are under way beside this one."""
+        if not isinstance(self.source, HttpSource):
+            return 0
+        return self.source.whole.statistics.requests - self.source.statistics.requests
 
 
 class Watcher(Protocol):

@@ -8,16 +8,17 @@ it, and the Python API reads it as it is.
 
 import hashlib
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, new_class
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Protocol, Self, cast
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -32,9 +33,10 @@ from connector_resources.errors import (
     StreamNotPartitioned,
     UnknownStream,
 )
-from connector_resources.http.ahead import Ahead, InFlight
+from connector_resources.http.ahead import Ahead, InFlight, Share, Stopped
 from connector_resources.http.authenticators import Authenticator, InTurn
-from connector_resources.http.client import Client, Statistics
+from connector_resources.http.client import Client, Statistics, until
+from connector_resources.http.deadline import Line
 from connector_resources.http.messages import Answer, Request, Response
 from connector_resources.http.rate_limit import RateLimit, RateLimiter, Standing, usage_path
 from connector_resources.http.rate_usage import UsageLog
@@ -221,6 +223,41 @@ class Source(BaseModel):
         begun before `not_before(runs)`, or the API refuses its page token, or everything is asked for `anew`: see
         `open_spool`, which also says what `partitions` and `started_over` are. `progress` is called after each page.
         """
+        with closing(
+            self.extracting(
+                stream,
+                slice,
+                spools,
+                progress,
+                partitions=partitions,
+                not_before=not_before,
+                started_over=started_over,
+                anew=anew,
+            )
+        ) as steps:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    spool: Spool = end.value
+                    return spool
+
+    def extracting(
+        self,
+        stream: Stream,
+        slice: Slice,
+        spools: Path,
+        progress: Callable[[Spool], None] = lambda spool: None,
+        *,
+        partitions: Sequence[str] = (),
+        not_before: Callable[[Collection[str]], float] = lambda runs: 0.0,
+        started_over: Callable[[StartedOver], None] = _log_started_over,
+        anew: bool = False,
+    ) -> Generator[Spool, None, Spool]:
+        """Do what `extract` does step by step: yield the spool when it is open and after each page, and return it.
+
+        Each step may be made in another thread than the one before.
+        """
         _require_matching(self.name, stream, slice)
         key = SpoolKey.of(self.account, self.name, stream, slice, self._options())
         rereads, is_fresh = 0, False
@@ -231,11 +268,13 @@ class Source(BaseModel):
             resumed_pages = spool.resumed_pages
             with spool.writing() as writer:
                 try:
+                    yield spool
                     if not spool.is_complete:
                         with _ended(self.read(stream, slice, spool.token)) as pages:
                             for page in pages:
                                 writer.append(page)
                                 progress(spool)
+                                yield spool
                         writer.finish()
                     return spool
                 except RequestBudgetSpent as error:
@@ -291,16 +330,24 @@ def _require_matching(source_name: str, stream: Stream, slice: Slice) -> None:
         raise StreamNotPartitioned(f"{source_name}.{stream.name} {wanted}.")
 
 
-_MAKING = threading.Lock()
+_MAKING = threading.RLock()
+
+
+class _Counted(Protocol):
+    @property
+    def statistics(self) -> Statistics: ...
 
 
 class _Helpers:
-    """The clients of threads that ask ahead, each known to its thread; what those have cost whose thread has ended."""
+    """The clients of threads that ask ahead, each known to its thread, and the account's copies that others read.
+
+    What those have cost that have ended is kept.
+    """
 
     def __init__(self) -> None:
         self._of_thread = threading.local()
         self._lock = threading.Lock()
-        self._working: dict[int, Client] = {}
+        self._working: dict[int, _Counted] = {}
         self._done = Statistics()
 
     @property
@@ -312,21 +359,48 @@ class _Helpers:
     @contextmanager
     def helping(self, client: Client) -> Iterator[None]:
         """Let `client` be that of the thread that is in the block."""
+        with self.counting(client):
+            self._of_thread.client = client
+            try:
+                yield
+            finally:
+                self._of_thread.client = None
+
+    @contextmanager
+    def counting(self, counted: _Counted) -> Iterator[None]:
+        """Count what `counted` costs until the end of the block."""
         with self._lock:
-            self._working[id(client)] = client
-        self._of_thread.client = client
+            self._working[id(counted)] = counted
         try:
             yield
         finally:
-            self._of_thread.client = None
             with self._lock:
-                del self._working[id(client)]
-                self._done += client.statistics
+                del self._working[id(counted)]
+                self._done += counted.statistics
 
     def statistics(self, own: Statistics) -> Statistics:
         """Return what all of them have cost, and `own`."""
         with self._lock:
-            return sum((client.statistics for client in self._working.values()), own + self._done)
+            return sum((each.statistics for each in self._working.values()), own + self._done)
+
+
+class _Beside:
+    """What a copy of an account that is read beside others has: the account, its part of what is on its way, its end.
+
+    `walk` are the requests that its reading asks ahead.
+    """
+
+    def __init__(self, account: "HttpSource", in_flight: InFlight) -> None:
+        self.account = account
+        self.stopped = threading.Event()
+        self.share = Share(in_flight, self.stopped)
+        self.line = Line()
+        self.walk: Ahead | None = None
+
+    def require_wanted(self) -> None:
+        """Raise Stopped where nobody waits for the reading any more."""
+        if self.stopped.is_set():
+            raise Stopped
 
 
 class HttpSource(Source):
@@ -371,8 +445,9 @@ class HttpSource(Source):
         "asks for one after the other.",
     )
     _client: Client | None = PrivateAttr(default=None)
-    _in_flight: InFlight | None = PrivateAttr(default=None)
+    _in_flight: InFlight | Share | None = PrivateAttr(default=None)
     _helpers: _Helpers | None = PrivateAttr(default=None)
+    _beside: _Beside | None = PrivateAttr(default=None)
     _tell_retries: Callable[[str], None] = PrivateAttr(default_factory=lambda: logger.warning)
 
     @property
@@ -399,17 +474,69 @@ class HttpSource(Source):
         if self._helpers is not None and (helper := self._helpers.of_this_thread) is not None:
             return helper
         if self._client is None:
-            self._client = Client(
-                name=self.name,
-                base_url=self.url,
-                authenticator=InTurn(self.authenticator()),
-                limiter=self._limiter(self.rate_limit, "account", self.daily_request_budget),
-                retry=self.retry,
-                expired=self.expired_statuses,
-                headers={"User-Agent": "headrace (Dagster connector)"},
-                tell=self._tell_retries,
-            )
+            with _MAKING:  # copies may ask for it in several threads
+                self._client = self._client or self._made_client()
         return self._client
+
+    def _made_client(self) -> Client:
+        if self._beside is not None:
+            return self._beside.account.client.helper(self._beside.stopped)
+        return Client(
+            name=self.name,
+            base_url=self.url,
+            authenticator=InTurn(self.authenticator()),
+            limiter=self._limiter(self.rate_limit, "account", self.daily_request_budget),
+            retry=self.retry,
+            expired=self.expired_statuses,
+            headers={"User-Agent": "headrace (Dagster connector)"},
+            tell=self._tell_retries,
+        )
+
+    @contextmanager
+    def beside(self) -> Iterator[Self]:
+        """Yield a copy of this account, to be read beside others of it, each in one thread at a time.
+
+        Connections, credential, limits, budget and how many requests may be on their way belong to all together. What
+        a copy costs it counts by itself, and this account with its own.
+        """
+        with _MAKING:
+            in_flight = self._in_flight = self._in_flight or InFlight(self.concurrency)
+            helpers = self._helpers = self._helpers or _Helpers()
+        copy = self.model_copy()
+        copy._beside = beside = _Beside(self, in_flight.whole if isinstance(in_flight, Share) else in_flight)
+        copy._client, copy._helpers, copy._in_flight = None, _Helpers(), beside.share
+        with helpers.counting(copy):
+            yield copy
+
+    @property
+    def whole(self) -> "HttpSource":
+        """The account that this is a copy of, to be read beside others; itself where it is none."""
+        return self if self._beside is None else self._beside.account
+
+    @property
+    def keeps_waiting(self) -> bool:
+        """Whether its answers take so long that something else is better done meanwhile."""
+        return self._in_flight is not None and self._in_flight.most(math.inf) > 1
+
+    def in_thread(self) -> AbstractContextManager[None]:
+        """Return the block in which a thread reads this copy, so that `hang_up` knows what it waits for."""
+        assert self._beside is not None
+        return self._beside.line
+
+    def hang_up(self) -> None:
+        """Let the reading of this copy end with Stopped, wherever it waits; in any thread, and again until it has.
+
+        A connection that is being made is waited for: nobody can interrupt that.
+        """
+        assert self._beside is not None
+        self._beside.share.stop()
+        if self._beside.walk is not None:
+            self._beside.walk.hang_up()
+        self._beside.line.hang_up()
+
+    def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        """Sleep; in a copy that is hung up on, no longer than until then. Raises Stopped."""
+        (sleep if self._beside is None else until(self._beside.stopped, sleep))(seconds)
 
     def ahead(self, stream: HttpStream) -> Ahead:
         """Return what sends requests of a stream before it is their turn, as many as its rate limit has a use for."""
@@ -422,7 +549,10 @@ class HttpSource(Source):
         def helping(stopped: threading.Event) -> AbstractContextManager[None]:
             return helpers.helping(self.client.helper(stopped))
 
-        return Ahead(partial(self.fetch, stream), in_flight, rate, helping)
+        ahead = Ahead(partial(self.fetch, stream), in_flight, rate, helping)
+        if self._beside is not None:
+            self._beside.walk = ahead
+        return ahead
 
     def read(self, stream: Stream, slice: Slice, token: str | None = None) -> Iterator[Page]:
         """Yield the pages of `stream` in `slice`, in the order the API gives them; see `Source.read`."""
@@ -451,14 +581,19 @@ class HttpSource(Source):
 
     def fetch(self, stream: HttpStream, request: Request) -> Response:
         """Send a request, with limits, credentials and retries; also called in threads that ask ahead."""
-        client = self.client
+        client, beside = self.client, self._beside
+        if beside is not None:
+            beside.require_wanted()
         limiters: tuple[RateLimiter, ...] = ()
         if stream.rate_limit is not None:
             limiters = (self._limiter(stream.rate_limit, stream.name),)
             limiters[0].sleep = client.limiter.sleep
         before, began = replace(client.statistics), client.clock()
         try:
-            return client.send(request, limiters)
+            response = client.send(request, limiters)
+            if beside is not None:
+                beside.require_wanted()  # what was hung up on may be half an answer
+            return response
         finally:
             if self._in_flight is not None:
                 cost = client.statistics.since(before)

@@ -5,12 +5,17 @@ was begun before the day had been over for an hour. Days that follow one another
 and the state are those of the assets, so whoever comes later goes on where the other has stopped.
 
 Each stream is committed by itself. One that fails takes those below it along and no other; what was landed stays.
+
+Where answers take time, streams of one account are read side by side, a substream when its parent has landed. What is
+asked of the database, and each landing, is made in the calling thread, one after the other.
 """
 
 import logging
+import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -26,6 +31,7 @@ from connector_resources.environment import Mode
 from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
 from connector_resources.landing import land, landings_of
 from connector_resources.resource import HttpSource, Source
+from connector_resources.side_by_side import CALLING_THREAD, Reading, SideBySide
 from connector_resources.spool import Spool, prune
 from connector_resources.streams import SNAPSHOT, ParentRow, Slice, Stream, Window
 
@@ -41,6 +47,9 @@ RUN_PREFIX = "read-"
 
 _LONGEST_WAIT_SECONDS, _WAITS = 3600.0, 10
 """How long a vendor is waited for at once, and how often for one stream, before that is an error."""
+
+_SIDE_BY_SIDE = 4
+"""So many streams are read at a time at most: as many spools are open, and pages in memory."""
 
 KEEP_SPOOLS_DAYS, KEEP_SPOOLS_BYTES = 7.0, 2_000_000_000
 
@@ -83,14 +92,18 @@ class StreamRead:
 
 
 class Watcher(Protocol):
-    """Whoever wants to know where a reading is."""
+    """Whoever wants to know where a reading is; told in any thread, one thing at a time.
+
+    Several streams may be under way at once. What one has cost is counted by the source it is read from, a copy of the
+    account.
+    """
 
     def planned(self, streams: Sequence[Stream]) -> None:
         """Take note of the streams that are going to be read, in their order."""
         ...
 
-    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
-        """Take note that a stream is going to be asked for these partitions."""
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice, source: Source) -> None:
+        """Take note that a stream is going to be asked for these partitions, of this source."""
         ...
 
     def paged(self, stream: Stream, spool: Spool) -> None:
@@ -108,7 +121,7 @@ class Unwatched:
     def planned(self, streams: Sequence[Stream]) -> None:
         """Do nothing."""
 
-    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice, source: Source) -> None:
         """Do nothing."""
 
     def paged(self, stream: Stream, spool: Spool) -> None:
@@ -146,45 +159,104 @@ class Sync:
     run_id: str = field(default_factory=lambda: f"{RUN_PREFIX}{uuid.uuid4()}")
     _appended: dict[str, list[str]] = field(default_factory=dict)
     _now: datetime | None = None
+    _telling: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, streams: Sequence[Stream]) -> Outcome:
         """Read streams and the parents they need. Raises nothing of ours: what failed is in the outcome.
 
-        Where the database, or a credential, is what fails, the streams that are left are not tried.
+        Where the database, or a credential, is what fails, the streams that are left are not tried, and the readings
+        that are under way end. What they have is kept, and gone on with by the next read.
         """
         ordered = with_parents(streams)
         self._now = self.clock()  # one for all: after midnight a substream would want a day that its parent has not
-        self.watcher.planned(ordered)
-        read: dict[str, StreamRead] = {}
-        failed: dict[str, ConnectorError] = {}
-        for stream in ordered:
-            parent = None if stream.parent is None else stream.parent.stream.name
-            try:
-                if parent in failed:
-                    raise _below(stream, parent, failed[parent])
-                read[stream.name] = self._read(stream)
-                self.watcher.ended(stream, read[stream.name])
-            except ConnectorError as error:
-                failed[stream.name] = error
-                self.watcher.ended(stream, error)
-                if isinstance(error, DestinationError | MissingCredential):
+        with self._telling:
+            self.watcher.planned(ordered)
+        waiting, outcomes = list(ordered), dict[str, StreamRead | ConnectorError]()
+        with ExitStack() as copies, SideBySide[StreamRead]() as others:
+            while (stream := self._next(waiting, outcomes, others)) is not None or others:
+                if stream is None:
+                    reading = others.next_back()
+                else:
+                    waiting.remove(stream)
+                    reading = others.begin(self._reading(stream, outcomes, copies, is_alone=len(ordered) == 1))
+                outcome = self._gone_on(reading, waiting, outcomes, others)
+                if outcome is None:
+                    continue
+                outcomes[reading.name] = outcome
+                with self._telling:
+                    self.watcher.ended(next(each for each in ordered if each.name == reading.name), outcome)
+                if isinstance(outcome, DestinationError | MissingCredential):
                     break
         prune(self.cache.spools, keep_days=KEEP_SPOOLS_DAYS, keep_bytes=KEEP_SPOOLS_BYTES)
-        return Outcome(read, failed)
+        found = [(stream.name, outcomes[stream.name]) for stream in ordered if stream.name in outcomes]
+        return Outcome(
+            {name: outcome for name, outcome in found if isinstance(outcome, StreamRead)},
+            {name: outcome for name, outcome in found if isinstance(outcome, ConnectorError)},
+        )
 
-    def _read(self, stream: Stream) -> StreamRead:
-        began, before = time.monotonic(), replace(self.source.statistics)
+    def _next(
+        self, waiting: Sequence[Stream], outcomes: Mapping[str, object], others: SideBySide[StreamRead]
+    ) -> Stream | None:
+        """Return the stream to begin now; None where there is none, or those under way are better waited for."""
+        if others and (len(others) >= _SIDE_BY_SIDE or not self._keeps_waiting):
+            return None
+        return next((stream for stream in waiting if stream.parent is None or _above(stream) in outcomes), None)
+
+    @property
+    def _keeps_waiting(self) -> bool:
+        return isinstance(self.source, HttpSource) and self.source.keeps_waiting
+
+    def _reading(
+        self,
+        stream: Stream,
+        outcomes: Mapping[str, StreamRead | ConnectorError],
+        copies: ExitStack,
+        *,
+        is_alone: bool,
+    ) -> Reading[StreamRead]:
+        above = outcomes.get(_above(stream))
+        if isinstance(self.source, HttpSource) and not is_alone:
+            copy = copies.enter_context(self.source.beside())
+            return Reading(stream.name, self._read(stream, above, copy), copy.in_thread, copy.hang_up)
+        return Reading(stream.name, self._read(stream, above, self.source))
+
+    def _gone_on(
+        self,
+        reading: Reading[StreamRead],
+        waiting: Sequence[Stream],
+        outcomes: Mapping[str, object],
+        others: SideBySide[StreamRead],
+    ) -> StreamRead | ConnectorError | None:
+        """Make the next steps of a reading here, and return its outcome; None where it goes on in another thread.
+
+        It does where others are under way, or it waits for answers while another could be begun.
+        """
+        try:
+            while True:
+                may_go = reading.step()
+                if may_go and (others or (self._keeps_waiting and self._next(waiting, outcomes, others) is not None)):
+                    others.go_on(reading)
+                    return None
+        except StopIteration as end:
+            made: StreamRead = end.value
+            return made
+        except ConnectorError as error:
+            return error
+
+    def _read(self, stream: Stream, above: object, source: Source) -> Generator[object, None, StreamRead]:
+        if isinstance(above, ConnectorError):
+            raise _below(stream, _above(stream), above)
+        began, before = time.monotonic(), replace(source.statistics)
         stored = stored_as(stream, self.cache)
         schema = self.cache.schema_of(self.source.name)
         ours, is_replaced = self._claim(stream), self.strategy == "replace"
         is_others = claim(self.cache.store, schema, stored.name, ours, replace=is_replaced)
         # Days beyond the horizon stay, but not beside another account's, nor beside those that hold them too.
         replaces_all = is_replaced and (is_others or not _has_horizon(stream))
-        landed = [
-            self._landed(stream, stored, schema, keys, ours, replaces_all=replaces_all)
-            for keys in self._due(stream, stored, schema)
-        ]
-        requests = self.source.statistics.since(before).requests
+        landed = []
+        for keys in self._due(stream, stored, schema):
+            landed.append((yield from self._landed(stream, stored, schema, keys, ours, source, replaces_all)))
+        requests = source.statistics.since(before).requests
         return StreamRead(stream, tuple(landed), requests, time.monotonic() - began)
 
     def _claim(self, stream: Stream) -> Claim:
@@ -224,12 +296,27 @@ class Sync:
         return blocks(days)
 
     def _landed(
-        self, stream: Stream, stored: Stream, schema: str, keys: Sequence[str], ours: Claim, *, replaces_all: bool
-    ) -> Landed:
+        self,
+        stream: Stream,
+        stored: Stream,
+        schema: str,
+        keys: Sequence[str],
+        ours: Claim,
+        source: Source,
+        replaces_all: bool,
+    ) -> Generator[object, None, Landed]:
         store, is_append = self.cache.store, self.strategy == "append"
         asked = Slice(self._window(stream, stored, schema, keys), self._parents(stored, schema, keys))
-        self.watcher.began(stream, keys, asked)
-        spool = self._extracted(stream, asked, keys, lambda runs: self._last_landed(schema, stored.name, keys, runs))
+        with self._telling:
+            self.watcher.began(stream, keys, asked, source)
+        spool = yield from self._extracted(
+            stream, asked, keys, lambda runs: self._last_landed(schema, stored.name, keys, runs), source
+        )
+        try:
+            yield CALLING_THREAD
+        except BaseException:  # nobody lands it now
+            spool.close()
+            raise
         may_shrink = self.strategy == "replace" or self.source.is_made_up
         how: dict[str, Any] = {"replace_all": replaces_all, "may_shrink": may_shrink}
         if is_append:
@@ -253,26 +340,42 @@ class Sync:
         return landed
 
     def _extracted(
-        self, stream: Stream, asked: Slice, keys: Sequence[str], not_before: Callable[[Collection[str]], float]
-    ) -> Spool:
+        self,
+        stream: Stream,
+        asked: Slice,
+        keys: Sequence[str],
+        not_before: Callable[[Collection[str]], float],
+        source: Source,
+    ) -> Generator[object, None, Spool]:
         """Return the reading, complete; a wait that the vendor asks for is waited for, up to an hour at a time."""
         for attempt in range(_WAITS + 1):
             try:
-                return self.source.extract(
-                    stream,
-                    asked,
-                    self.cache.spools,
-                    lambda spool: self.watcher.paged(stream, spool),
-                    partitions=keys,
-                    not_before=not_before,
-                    anew=self.is_full and not attempt,
+                return (
+                    yield from source.extracting(
+                        stream,
+                        asked,
+                        self.cache.spools,
+                        partial(self._paged, stream),
+                        partitions=keys,
+                        not_before=not_before,
+                        anew=self.is_full and not attempt,
+                    )
                 )
             except RateLimited as error:
                 if error.wait_seconds > _LONGEST_WAIT_SECONDS or attempt == _WAITS:
                     raise
                 logger.warning("%s", error)
-                self.sleep(error.wait_seconds)
+                wait_seconds = error.wait_seconds
+            if isinstance(source, HttpSource):
+                source.pause(wait_seconds, self.sleep)
+            else:
+                self.sleep(wait_seconds)
+            yield CALLING_THREAD  # to open the spool anew asks the database
         raise AssertionError("The last attempt returns or raises.")
+
+    def _paged(self, stream: Stream, spool: Spool) -> None:
+        with self._telling:
+            self.watcher.paged(stream, spool)
 
     def _window(self, stream: Stream, stored: Stream, schema: str, keys: Sequence[str]) -> Window | None:
         if not stream.selects_a_window:
@@ -366,5 +469,9 @@ def _has_horizon(stream: Stream) -> bool:
     return False
 
 
-def _below(stream: Stream, parent: str | None, reason: ConnectorError) -> ConnectorError:
+def _above(stream: Stream) -> str:
+    return "" if stream.parent is None else stream.parent.stream.name
+
+
+def _below(stream: Stream, parent: str, reason: ConnectorError) -> ConnectorError:
     return ConnectorError(f"{stream.name} was not read, for it is read under {parent}, which failed: {reason}")

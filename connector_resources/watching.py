@@ -56,7 +56,7 @@ class _Shown(sync.Watcher):
         self._source = source
         self._block = shown
         self._clock = clock
-        self._reporter: Reporter | None = None
+        self._reporters: dict[str, Reporter] = {}
 
     def planned(self, streams: Sequence[Stream]) -> None:
         if not _may_be_watched():  # without bars it takes a tenth of a second to find that none can be drawn
@@ -67,20 +67,20 @@ class _Shown(sync.Watcher):
 
         self._block.enter_context(bars(Console(stderr=True), len(streams)))
 
-    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice, source: Source) -> None:
         if partitions and partitions[0] != SNAPSHOT:
             days = partitions[0] if len(partitions) == 1 else f"{partitions[0]} … {partitions[-1]}"
             _say(f"{self._name(stream)}: reading {days}.")
-        before = replace(self._source.statistics)
-        expected = Expectation.of(self._source, stream)
-        course = Course(self._source, stream, asked, expected, before, self._clock)
-        self._reporter = Reporter(course, _say_unless_watched)
+        before = replace(source.statistics)
+        expected = Expectation.of(source, stream)
+        course = Course(source, stream, asked, expected, before, self._clock)
+        self._reporters[stream.name] = Reporter(course, _say_unless_watched)
 
     def paged(self, stream: Stream, spool: Spool) -> None:
-        if self._reporter is not None:
-            self._reporter(spool)
+        self._reporters[stream.name](spool)
 
     def ended(self, stream: Stream, outcome: "sync.StreamRead | ConnectorError") -> None:
+        self._reporters.pop(stream.name, None)
         tell_ended(self._name(stream))
         if isinstance(outcome, ConnectorError):
             _say(f"{self._name(stream)}: failed. {outcome}")

@@ -551,7 +551,7 @@ class _Meanwhile(Unwatched):
     def __init__(self, happens: Callable[[], object]) -> None:
         self._happens: Callable[[], object] | None = happens
 
-    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice) -> None:
+    def began(self, stream: Stream, partitions: Sequence[str], asked: Slice, source: Source) -> None:
         """Let it happen."""
         happens, self._happens = self._happens, None
         if happens is not None:

@@ -59,15 +59,21 @@ class InFlight:
     answer_seconds: float | None = None
     _allowed: float = field(default=math.inf, init=False, repr=False)
     _on_their_way: int = field(default=0, init=False, repr=False)
+    _kept_waiting: int = field(default=0, init=False, repr=False)  # readers of shares, by what other shares have
     _given: threading.Condition = field(default_factory=threading.Condition, init=False, repr=False)
 
     def most(self, rate: float) -> int:
         """Return how many requests there is a use for where answers are wanted at `rate` a second."""
         if self.answer_seconds is None or self.answer_seconds < _WORTH_SECONDS:
             return 1
-        allowed = int(min(self.concurrency, self._allowed))
+        allowed = self.allowed
         wanted = rate * self.answer_seconds
         return allowed if wanted >= allowed else min(allowed, 1 + math.ceil(wanted))
+
+    @property
+    def allowed(self) -> int:
+        """How many requests may be on their way after what had to be tried again."""
+        return int(min(self.concurrency, self._allowed))
 
     def answered(self, seconds: float, *, is_troubled: bool) -> None:
         """Take note of an answer, how long it took, and whether it had to be asked for more than once."""
@@ -102,6 +108,74 @@ class InFlight:
             self._given.notify_all()  # who has waited longest may not be one who may go on
 
 
+@dataclass(slots=True)
+class Share:
+    """What one of several readings of an account has on its way: all together have no more than one alone might.
+
+    What a reader itself waits for goes before what is asked ahead. Nobody waits any more once `stopped` is set.
+    """
+
+    whole: InFlight
+    stopped: threading.Event
+    _on_their_way: int = field(default=0, init=False, repr=False)
+
+    def most(self, rate: float) -> int:
+        """Return how many requests there is a use for where answers are wanted at `rate` a second."""
+        return self.whole.most(rate)
+
+    def answered(self, seconds: float, *, is_troubled: bool) -> None:
+        """Take note of an answer, how long it took, and whether it had to be asked for more than once."""
+        self.whole.answered(seconds, is_troubled=is_troubled)
+
+    def enter(self, most: int) -> None:
+        """Wait until fewer than `most` are on their way here, and fewer than may be in all; count one more.
+
+        Raises Stopped.
+        """
+        whole = self.whole
+        with whole._given:
+            while not self._is_room(most):
+                if self.stopped.is_set():
+                    raise Stopped
+                is_kept = self._on_their_way < most
+                whole._kept_waiting += is_kept
+                try:
+                    whole._given.wait()
+                finally:
+                    whole._kept_waiting -= is_kept
+            self._count(1)
+
+    def take(self, most: int) -> bool:
+        """Count one more where there is room for it, and no reader waits for that; returns whether that is so."""
+        with self.whole._given:
+            is_free = self.is_room(most)
+            self._count(is_free)
+        return is_free
+
+    def is_room(self, most: int) -> bool:
+        """Whether one more could be taken."""
+        return self._is_room(most) and not self.whole._kept_waiting
+
+    def give(self) -> None:
+        """Count one less."""
+        with self.whole._given:
+            self._count(-1)
+            self.whole._given.notify_all()
+
+    def stop(self) -> None:
+        """Let nobody wait any more."""
+        with self.whole._given:
+            self.stopped.set()
+            self.whole._given.notify_all()
+
+    def _is_room(self, most: int) -> bool:
+        return self._on_their_way < most and self.whole._on_their_way < self.whole.allowed
+
+    def _count(self, more: int) -> None:
+        self._on_their_way += more
+        self.whole._on_their_way += more
+
+
 def _smoothed(usual: float | None, newest: float) -> float:
     return newest if usual is None else usual + (newest - usual) * _NEWEST_WEIGHT
 
@@ -125,7 +199,7 @@ class Ahead:
     def __init__(
         self,
         fetch: Callable[[Request], Response],
-        in_flight: InFlight,
+        in_flight: InFlight | Share,
         rate: float = math.inf,
         thread: Callable[[threading.Event], AbstractContextManager[None]] = lambda stopped: nullcontext(),
         clock: Callable[[], float] = time.monotonic,
@@ -210,6 +284,14 @@ class Ahead:
         answer = self._alone(request) if sent is None else sent.answer.result()
         self._is_begun, self._given_at = True, self._clock()
         return answer
+
+    def hang_up(self) -> None:
+        """Let nobody wait for an answer any more. May be called in any thread, and again where one still waits."""
+        with self._changed:
+            self._stopped.set()
+            self._changed.notify_all()
+        for _, line in tuple(self._threads):
+            line.hang_up()
 
     def close(self) -> None:
         """Send nothing any more, and let go of what is on its way."""
@@ -315,4 +397,4 @@ def in_order(fetch: Callable[[Request], Response]) -> Ahead:
     return Ahead(fetch, InFlight(1))
 
 
-__all__ = ["Ahead", "InFlight", "Stopped", "in_order"]
+__all__ = ["Ahead", "InFlight", "Share", "Stopped", "in_order"]

@@ -111,8 +111,8 @@ class Client:
             if not stopped.is_set():
                 self.tell(line)
 
-        limiter = replace(self.limiter, sleep=_sleeping(self.limiter.sleep, stopped))
-        sleep = _sleeping(self.sleep, stopped)
+        limiter = replace(self.limiter, sleep=until(stopped, self.limiter.sleep))
+        sleep = until(stopped, self.sleep)
         helper = replace(self, limiter=limiter, statistics=Statistics(), sleep=sleep, tell=tell)
         helper.session.adapters = self.session.adapters
         return helper
@@ -257,18 +257,23 @@ class Client:
         raise RequestRejected(f"{where}: {status}. {_ADVICE.get(status, _OTHER_ADVICE)}", status=status)
 
 
-def _sleeping(sleep: Callable[[float], None], stopped: threading.Event) -> Callable[[float], None]:
+def until(stopped: threading.Event, sleep: Callable[[float], None]) -> Callable[[float], None]:
     """Return what sleeps as `sleep` does, and raises Stopped once that is so."""
+    return _Until(stopped, sleep.sleep if isinstance(sleep, _Until) else sleep)  # a helper's helper has its own end
 
-    def slept(seconds: float) -> None:
-        if sleep is time.sleep:
-            stopped.wait(seconds)
-        elif not stopped.is_set():
-            sleep(seconds)
-        if stopped.is_set():
+
+@dataclass(frozen=True, slots=True)
+class _Until:
+    stopped: threading.Event
+    sleep: Callable[[float], None]
+
+    def __call__(self, seconds: float) -> None:
+        if self.sleep is time.sleep:
+            self.stopped.wait(seconds)
+        elif not self.stopped.is_set():
+            self.sleep(seconds)
+        if self.stopped.is_set():
             raise Stopped
-
-    return slept
 
 
 def _target(redirect: Response) -> str:

@@ -762,7 +762,7 @@ def test_where_bars_show_how_far_a_reading_is_no_line_does(desk: Path, capsys: p
     stream = connected.stream("users")
     spool = spooled(desk, stream, [page({"id": 1})])
     with watcher(connected, None, lambda: next(ticks)) as watching:
-        watching.began(stream, [SNAPSHOT], Slice())
+        watching.began(stream, [SNAPSHOT], Slice(), connected)
         with watched_by(Bars()):
             watching.paged(stream, spool)
         assert (seen, capsys.readouterr().err) == ([1], "")
