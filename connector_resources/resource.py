@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, new_class
-from typing import Any, ClassVar, Protocol, Self, cast
+from typing import Any, ClassVar, ParamSpec, Protocol, Self, cast
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -46,6 +46,8 @@ from connector_resources.spool import OnDisk, Reason, Spool, SpoolKey, StartedOv
 from connector_resources.streams import Page, ParentRow, Slice, Stream
 
 logger = logging.getLogger(__name__)
+
+_Asked = ParamSpec("_Asked")
 
 _REREADS = 2
 """How often a list that changed while it was read is read from the start again before that is an error."""
@@ -81,6 +83,21 @@ def _environment(variable: str) -> str:
 
 def _log_started_over(told: StartedOver) -> None:
     logger.warning("%s", told)
+
+
+def _at_once(steps: Callable[_Asked, Generator[object, None, Spool]]) -> Callable[_Asked, Spool]:
+    """Return what makes all steps of `steps`, and returns what the last one does."""
+
+    def made(*arguments: _Asked.args, **named: _Asked.kwargs) -> Spool:
+        with closing(steps(*arguments, **named)) as left:
+            while True:
+                try:
+                    next(left)
+                except StopIteration as end:
+                    spool: Spool = end.value
+                    return spool
+
+    return made
 
 
 class Source(BaseModel):
@@ -205,43 +222,6 @@ class Source(BaseModel):
         """Return what `extract` would not ask for again, of the same arguments."""
         return on_disk(spools, SpoolKey.of(self.account, self.name, stream, slice, self._options()), not_before)
 
-    def extract(
-        self,
-        stream: Stream,
-        slice: Slice,
-        spools: Path,
-        progress: Callable[[Spool], None] = lambda spool: None,
-        *,
-        partitions: Sequence[str] = (),
-        not_before: Callable[[Collection[str]], float] = lambda runs: 0.0,
-        started_over: Callable[[StartedOver], None] = _log_started_over,
-        anew: bool = False,
-    ) -> Spool:
-        """Read `slice` into a spool below `spools` and return it, complete.
-
-        What an earlier, interrupted extraction of the same slice has on disk is not asked for again, unless it was
-        begun before `not_before(runs)`, or the API refuses its page token, or everything is asked for `anew`: see
-        `open_spool`, which also says what `partitions` and `started_over` are. `progress` is called after each page.
-        """
-        with closing(
-            self.extracting(
-                stream,
-                slice,
-                spools,
-                progress,
-                partitions=partitions,
-                not_before=not_before,
-                started_over=started_over,
-                anew=anew,
-            )
-        ) as steps:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    spool: Spool = end.value
-                    return spool
-
     def extracting(
         self,
         stream: Stream,
@@ -254,9 +234,12 @@ class Source(BaseModel):
         started_over: Callable[[StartedOver], None] = _log_started_over,
         anew: bool = False,
     ) -> Generator[Spool, None, Spool]:
-        """Do what `extract` does step by step: yield the spool when it is open and after each page, and return it.
+        """Read `slice` into a spool below `spools`; yield it when it is open and after each page, return it complete.
 
-        Each step may be made in another thread than the one before.
+        What an earlier, interrupted extraction of the same slice has on disk is not asked for again, unless it was
+        begun before `not_before(runs)`, or the API refuses its page token, or everything is asked for `anew`: see
+        `open_spool`, which also says what `partitions` and `started_over` are. `progress` is called after each page.
+        Each step may be made in another thread than the one before; `extract` makes all of them, and returns the spool.
         """
         _require_matching(self.name, stream, slice)
         key = SpoolKey.of(self.account, self.name, stream, slice, self._options())
@@ -297,6 +280,8 @@ class Source(BaseModel):
                     is_fresh = True
                     reason, detail = Reason.TOKEN_REFUSED, str(error)
             started_over(StartedOver(stream.name, len(spool.marks), reason, detail))
+
+    extract = _at_once(extracting)
 
     def _options(self) -> str:
         """Return a short digest of the settings: what is read under others, another key's view say, is not resumed."""

@@ -7,21 +7,18 @@ and no more than one batch is in memory. The threads end with the block, however
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from connector_resources.http.deadline import hang_up_until_ended
+
 Made = TypeVar("Made")
 
 CALLING_THREAD = object()
 """What a reading yields where its next step is the calling thread's."""
-
-_JOIN_SECONDS = 0.05
-_LONGEST_JOIN_SECONDS = 15.0
-"""Longer than a connection may take to be made, which nobody can interrupt."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,12 +74,7 @@ class SideBySide(Generic[Made]):
     ) -> None:
         for reading in self._under_way:
             reading._is_stopped = True
-        end = time.monotonic() + _LONGEST_JOIN_SECONDS
-        while (alive := [each for each in self._under_way if _is_alive(each)]) and time.monotonic() < end:
-            for reading in alive:
-                reading.hang_up()  # again, for it may only now have come to wait
-            assert alive[0]._thread is not None
-            alive[0]._thread.join(_JOIN_SECONDS)
+        hang_up_until_ended([(each._thread, each.hang_up) for each in self._under_way if each._thread is not None])
         for reading in self._begun:
             if not _is_alive(reading):
                 reading.steps.close()

@@ -144,10 +144,10 @@ class DuckDB:
     """One database file.
 
     `memory_limit` bounds what a load takes, the rest goes to `temporary_folder`; None is 192 MB, and to land 128 MB, or
-    what records of many kilobytes need. `lock_timeout_seconds` is how long
-    to wait for other processes. An extraction where any partition has more than `max_quarantined_share` of its records
-    quarantined is not committed, nor is a snapshot that has lost more than `max_shrunk_share` of its rows, or all, nor
-    children that have all gone where the vendor does not know several of their parents.
+    what wide rows need. `lock_timeout_seconds` is how long to wait for other processes. An extraction where any
+    partition has more than `max_quarantined_share` of its records quarantined is not committed, nor is a snapshot that
+    has lost more than `max_shrunk_share` of its rows, or all, nor children that have all gone where the vendor does not
+    know several of their parents.
     """
 
     path: Path
@@ -434,7 +434,7 @@ class DuckDB:
         """Check a spool and parse it into the batch: at the same time, for nearly always everything fits as it is."""
         expected = as_it_is(spool)
         if expected.file.stat().st_size < _WORTH_A_THREAD_BYTES:
-            checked, staging = self._checked(spool, stream), None
+            checked = self._checked(spool, stream)
         else:
             self._make_room(connection, expected, stream)
             with ThreadPoolExecutor(1, thread_name_prefix="headrace-staging") as beside:
@@ -444,7 +444,6 @@ class DuckDB:
                 except BaseException:
                     connection.interrupt()
                     raise
-        if staging is not None:
             if checked.file == expected.file:
                 staging.result()
                 return checked

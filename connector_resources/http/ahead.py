@@ -29,7 +29,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Self
 
-from connector_resources.http.deadline import Line
+from connector_resources.http.deadline import Line, hang_up_until_ended
 from connector_resources.http.messages import Request, Response
 
 _NEWEST_WEIGHT = 0.3
@@ -38,9 +38,6 @@ _WORTH_SECONDS = 0.005
 """An answer that is there sooner costs less to wait for than to hand from one thread to another."""
 _ANSWERS_EACH = 2
 """So many answers are kept for each request that may be on its way: a slow one does not stop those behind it."""
-_JOIN_SECONDS = 0.05
-_LONGEST_JOIN_SECONDS = 15.0
-"""Longer than a connection may take to be made, which nobody can interrupt."""
 
 
 class Stopped(BaseException):
@@ -299,11 +296,7 @@ class Ahead:
             self._stopped.set()
             self._sent.clear()
             self._changed.notify_all()
-        end = time.monotonic() + _LONGEST_JOIN_SECONDS
-        for thread, line in self._threads:
-            while thread.is_alive() and time.monotonic() < end:
-                line.hang_up()  # again, for it may only now have come to wait
-                thread.join(_JOIN_SECONDS)
+        hang_up_until_ended([(thread, line.hang_up) for thread, line in self._threads])
         self._threads.clear()
 
     def _alone(self, request: Request) -> Response:

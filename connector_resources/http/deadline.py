@@ -11,7 +11,7 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,10 @@ from requests.adapters import HTTPAdapter
 
 _MOST_CONNECTIONS = 65
 """As many as threads may send at a time, and one: those beyond are closed after each answer, with a warning."""
+
+_JOIN_SECONDS = 0.05
+_LONGEST_JOIN_SECONDS = 15.0
+"""Longer than a connection may take to be made, which nobody can interrupt."""
 
 
 class Line:
@@ -51,6 +55,15 @@ class Line:
 
 
 _of_thread = threading.local()
+
+
+def hang_up_until_ended(waiting: Sequence[tuple[threading.Thread, Callable[[], None]]]) -> None:
+    """Hang up on threads until they have ended: again, for one may only now have come to wait."""
+    end = time.monotonic() + _LONGEST_JOIN_SECONDS
+    while (alive := [each for each in waiting if each[0].is_alive()]) and time.monotonic() < end:
+        for _, hang_up in alive:
+            hang_up()
+        alive[0][0].join(_JOIN_SECONDS)
 
 
 @contextmanager
