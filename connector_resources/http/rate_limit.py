@@ -9,7 +9,7 @@ kept in a small file that is only touched under its lock. The lock is held for m
 2. The server sees requests a little later than they are sent, some more than others, and would count one too many in a
    limit that is used to the last permit. So windows keep a margin: 2 % of a second, 1 % of a minute, measured between
    the instants at which permits were really given, not those they were planned for. A request whose answer took
-   longer than usual counts from when it came to the server at the latest.
+   longer than the quickest counts, as soon as that is there, from when it came to the server at the latest.
 3. The server's word wins. A 429 halves the pace of the whole account, which then grows back in 50 seconds. Where the
    server counts more than this host has sent, somebody else uses the account, and is left what they take.
 4. A file that is damaged, of another version or of an earlier boot is begun anew: it costs the server a surprise,
@@ -123,7 +123,7 @@ class RateLimiter:
     wall: Callable[[], float] = field(default=time.time, repr=False)
     per_day: int = 0
     _given_at: float = field(default=-math.inf, init=False, repr=False)
-    _late_seconds: float = field(default=0.0, init=False, repr=False)
+    _counted_at: float = field(default=-math.inf, init=False, repr=False)
     _quickest_seconds: float = field(default=0.0, init=False, repr=False)
     _told: tuple[float, float] | None = field(default=None, init=False, repr=False)
 
@@ -149,7 +149,6 @@ class RateLimiter:
                 self._require_day()
                 now = self.clock()
                 self._hand_over(account)
-                self._put_right(account)
                 has_others = account.others_at(now) > 0
                 if ticket not in account.waiting:
                     ticket, slot = account.tickets, self._planned(account, account.waiting.values(), now)
@@ -163,7 +162,7 @@ class RateLimiter:
                     account.waiting.pop(ticket, None)
                     account.sent.append(max(slot, now))
                     del account.sent[: -math.floor(max(1, self.limit.per_minute or 1, self.limit.per_second or 1))]
-                    self._given_at = account.sent[-1]
+                    self._given_at = self._counted_at = account.sent[-1]
                     self._usage().add(self.wall(), self.limit.in_a_minute, used=1, wait_seconds=waited_seconds)
                     return
                 account.waiting[ticket] = slot
@@ -203,11 +202,19 @@ class RateLimiter:
     def answered(self) -> None:
         """Take note that the request of the last permit is answered, and so has come to the server.
 
-        If it took longer than the quickest, it may have come late by that much, and counts from then.
+        If it took longer than the quickest, it may have come late by that much, and counts from then, at once: this
+        thread may ask for nothing more, or not soon.
         """
         took_seconds = self.clock() - self._given_at
-        self._late_seconds = took_seconds - self._quickest_seconds
+        late_seconds = took_seconds - self._quickest_seconds
         self._quickest_seconds = min(took_seconds, self._quickest_seconds or took_seconds)
+        if late_seconds > _LATE_FROM_SECONDS and self.limit != RateLimit():
+            with self._account() as account:
+                place = bisect_left(account.sent, self._given_at)
+                if account.sent[place : place + 1] == [self._given_at]:
+                    del account.sent[place]
+                    self._counted_at += late_seconds
+                    insort(account.sent, self._counted_at)
 
     def told(self, limit: float, remaining: float) -> None:
         """Take note of what an answer said: the limit of a window, and how many requests of it remain.
@@ -273,21 +280,13 @@ class RateLimiter:
             slots.append(max(account.waiting[ticket], self._planned(account, slots, now)))
             account.waiting[ticket] = slots[-1]
 
-    def _put_right(self, account: "_Account") -> None:
-        """Let the last request count from when it came to the server at the latest, where that was late."""
-        late_seconds, self._late_seconds = self._late_seconds, 0.0
-        place = bisect_left(account.sent, self._given_at)
-        if late_seconds > _LATE_FROM_SECONDS and account.sent[place : place + 1] == [self._given_at]:
-            del account.sent[place]
-            insort(account.sent, self._given_at + late_seconds)
-
     def _hand_over(self, account: "_Account") -> None:
         """Tell the account what the last answer said of others, unless a later request was told something already."""
         if self._told is None or self.limit.per_minute is None or self._given_at < account.told_at:
             return
         (limit, remaining), self._told = self._told, None
-        last = bisect_right(account.sent, self._given_at)
-        ours = last - bisect_right(account.sent, self._given_at - 60.0)
+        last = bisect_right(account.sent, self._counted_at)
+        ours = last - bisect_right(account.sent, self._counted_at - 60.0)
         others = limit - remaining - ours
         account.told_at = self._given_at
         account.others = others if others > _OTHERS_FROM_SHARE * limit else 0.0

@@ -141,6 +141,22 @@ def test_a_request_whose_answer_was_slow_counts_from_when_it_came_at_the_latest(
     assert waits == pytest.approx(1.03)
 
 
+def test_a_request_that_came_late_counts_so_for_others_though_its_thread_asks_for_nothing_more(tmp_path: Path) -> None:
+    clock = Clock(now=0.0)
+    slow, next_one = (limiter(tmp_path, clock, RateLimit(per_second=1)) for _ in range(2))
+    slow.acquire()
+    clock.now += 0.1
+    slow.answered()
+    slow.acquire()
+    clock.now += 0.5
+    sleeps = next_one.waits()
+    assert next(sleeps) == pytest.approx(0.53)
+    slow.answered()
+    clock.now += 0.53
+
+    assert next(sleeps) == pytest.approx(0.39)
+
+
 def test_a_block_holds_those_too_that_sleep_already_and_keeps_their_order(tmp_path: Path) -> None:
     clock = Clock(now=0.0)
     limit = RateLimit(per_second=1)
