@@ -48,6 +48,12 @@ def test_arrow_has_the_rows_with_their_types_as_often_as_they_are_scanned(cache:
     assert dataset.to_table()["plan"].to_pylist()[0] == '{"name":"basic","seats":[1,2]}'
 
 
+def test_text_in_frames_is_kept_as_arrow_keeps_it_where_that_is_installed(cache: DuckDBCache) -> None:
+    land(cache, *(user(number) for number in range(1, 6)))
+    frames = cache["users"].to_pandas(), cache.store.read_frame("crm", "users")
+    assert [getattr(frame["name"].dtype, "storage", None) for frame in frames] == ["pyarrow", "pyarrow"]
+
+
 # Which rows
 
 
