@@ -232,10 +232,11 @@ class Source:
             self.__dict__.pop(known, None)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the configuration, its secrets masked."""
-        from connector_resources.configs import masked
+        """Return a copy of the configuration, which `set_config` takes; a secret in it is shown as `****`."""
+        from connector_resources.configs import guarded
 
-        return masked(self._kind, self._config or {})
+        copy: dict[str, Any] = guarded(self._kind, self._config or {})
+        return copy
 
     @property
     def config_hash(self) -> str | None:

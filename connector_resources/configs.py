@@ -104,7 +104,13 @@ def fields_of(kind: "type[Source]", config: Mapping[str, Any]) -> dict[str, Any]
     properties = spec(kind)["properties"]
     keys = {key.name: key for key in kind.config_keys}
     fields: dict[str, Any] = {}
-    problems = [f"a reference to a secret that is not resolved @ {where}" for where in _references(config, "$")]
+    problems = [
+        f"a reference to a secret that is not resolved @ {where}" for where in _places(config, "$", is_reference)
+    ]
+    problems += [
+        f"{MASK} is what is shown in place of a secret, not the secret @ {where}"
+        for where in _places(config, "$", lambda value: value == MASK)
+    ]
     for name, value in config.items():
         if name not in properties:
             problems.append(_unknown(name, properties))
@@ -175,16 +181,16 @@ def _misfits(schema: Mapping[str, Any], value: object, where: str) -> Iterator[s
         yield f"expected {' and '.join(bounds)} @ {where}"
 
 
-def _references(value: object, where: str) -> Iterator[str]:
-    """Yield where a configuration still refers to secrets."""
-    if is_reference(value):
+def _places(value: object, where: str, is_meant: Callable[[object], bool]) -> Iterator[str]:
+    """Yield where a configuration has values that are meant."""
+    if is_meant(value):
         yield where
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _references(item, f"{where}.{key}" if _is_word(key) else f"{where}.…")
+            yield from _places(item, f"{where}.{key}" if _is_word(key) else f"{where}.…", is_meant)
     elif isinstance(value, (list, tuple)):
         for place, item in enumerate(value):
-            yield from _references(item, f"{where}[{place}]")
+            yield from _places(item, f"{where}[{place}]", is_meant)
 
 
 def _refusals(kind: "type[Source]", fields: Mapping[str, Any]) -> Iterator[str]:
@@ -201,49 +207,41 @@ def _refusals(kind: "type[Source]", fields: Mapping[str, Any]) -> Iterator[str]:
         yield str(error)
 
 
-def masked(kind: "type[Source]", config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a configuration to show: a mask in the place of each secret, and of all that is not known.
-
-    References to secrets stay, for they are names. Takes any mapping, whether it fits the connector or not.
-    """
-    copy: dict[str, Any] = _hidden(spec(kind), config, lambda value: MASK)
-    return copy
-
-
 def guarded(kind: "type[Source]", config: Any) -> Any:
-    """Return a copy of a configuration to work with: the same, with a SecretString in the place of each mask.
+    """Return a copy of a configuration, with a SecretString in the place of each secret and of all that is not known.
 
     So it can be kept, and be in a variable when something fails, without being shown by who shows variables. In the
-    place of what JSON has no type for is a bare object, which fits nowhere either.
+    place of what JSON has no type for is a bare object, which fits nowhere either. References to secrets stay, for they
+    are names. Takes any mapping, whether it fits the connector or not.
     """
-    return _hidden(spec(kind), config, _guard)
+    return _guarded(spec(kind), config)
 
 
-def _guard(value: Any) -> Any:
-    if isinstance(value, str):
-        return SecretString(value)
-    return value if isinstance(value, (int, float)) else object()
-
-
-def _hidden(schema: Mapping[str, Any] | None, value: Any, hide: Callable[[Any], Any]) -> Any:
-    """Return a copy of a value, with what `hide` makes of each part that a schema calls a secret or does not know."""
+def _guarded(schema: Mapping[str, Any] | None, value: Any) -> Any:
+    """Return a copy of a value, each part of it hidden that a schema calls a secret or does not know."""
     if value is None or value == "" or isinstance(value, bool) or is_reference(value):
         return value
     if schema is None or not _is_of_type(schema, value):
         schema = None  # who knows what was put there
     elif schema.get("airbyte_secret"):
-        return hide(value)
+        return _hidden(value)
     if isinstance(value, Mapping):
         inner = {key: _inner(schema or {}, key, item) for key, item in value.items()}
         return {
-            key if inner[key] is not None or _is_word(key) else hide(key): _hidden(inner[key], item, hide)
+            key if inner[key] is not None or _is_word(key) else _hidden(key): _guarded(inner[key], item)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_hidden(None if schema is None else schema.get("items"), item, hide) for item in value]
+        return [_guarded(None if schema is None else schema.get("items"), item) for item in value]
     if schema is None or isinstance(value, SecretString) or not isinstance(value, (str, int, float)):
-        return hide(value)
-    return hide(value) if isinstance(value, str) and _ADDRESS_WITH_CREDENTIALS.search(value) else value
+        return _hidden(value)
+    return _hidden(value) if isinstance(value, str) and _ADDRESS_WITH_CREDENTIALS.search(value) else value
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, str):
+        return SecretString(value)
+    return value if isinstance(value, (int, float)) else object()
 
 
 def _inner(schema: Mapping[str, Any], key: object, value: object) -> Mapping[str, Any] | None:

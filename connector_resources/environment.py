@@ -17,10 +17,18 @@ SANDBOX_DAYS = 90
 
 
 def environment() -> Mapping[str, str]:
-    """Return the variables that are set, those of .env in the working directory among them; the environment wins."""
-    from dotenv import dotenv_values
+    """Return the variables that are set, those of .env in the working directory or above it too; the environment wins.
 
-    return {**{name: value for name, value in dotenv_values(".env").items() if value is not None}, **os.environ}
+    Where .env says which the data folder is, that is seen from the folder of the file.
+    """
+    from dotenv import dotenv_values, find_dotenv
+
+    if not (path := find_dotenv(usecwd=True)):
+        return os.environ
+    known = {name: value for name, value in dotenv_values(path).items() if value is not None}
+    if known.get("DATA_FOLDER"):
+        known["DATA_FOLDER"] = str(Path(os.path.relpath(path)).parent / known["DATA_FOLDER"])
+    return {**known, **os.environ}
 
 
 def mode(variables: Mapping[str, str] | None = None) -> Mode | None:

@@ -112,7 +112,7 @@ def test_the_overview_runs_with_only_the_import_changed(
         assert sorted(path.name for path in Path("out").iterdir()) == ["products.csv", "purchases.csv", "users.csv"]
         assert len(Path("out/users.csv").read_text().splitlines()) == 11
     else:
-        assert defined["source"].get_config()["api_key"] == "****"
+        assert repr(defined["source"].get_config()["api_key"]) == "<SecretString: ****>"
 
 
 @pytest.mark.parametrize("name", PROMISES)

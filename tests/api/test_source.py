@@ -182,6 +182,9 @@ def test_a_config_is_shown_without_its_secrets_and_told_apart_by_a_digest() -> N
     source = aha()
     key = ab.sandbox_config("source-aha")["api_key"]
     assert key not in str(source.get_config())
+    source.set_config({**source.get_config(), "custom_reports": ""})
+    assert source.mode == "sandbox"
+    assert source.get_config()["api_key"] == key
     assert key not in repr(source) + str(vars(source).get("_connected"))
     before = source.config_hash
     modes = [source.mode]
