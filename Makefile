@@ -52,11 +52,11 @@ $(DUCKDB_2)/.installed: $(INSTALLED)
 	@scripts/install $(VENV) --target $(DUCKDB_2) 'duckdb>=2,<3'
 	@touch $@
 
-test-extras: $(EXTRAS)/.installed ## Run the tests of the extras `arrow` and `sql`, which are installed for them alone
+test-extras: $(EXTRAS)/.installed ## Run the tests of the extra `arrow`, which is installed for them alone
 	PYTHONPATH="$(CURDIR)/$(EXTRAS)" $(PYTHON) -m pytest -m extras tests/api tests/benchmarks $(ARGS)
 
 $(EXTRAS)/.installed: $(INSTALLED)
-	@scripts/install $(VENV) --target $(EXTRAS) $$(grep -E '^(duckdb-engine|pyarrow)==' constraints.txt)
+	@scripts/install $(VENV) --target $(EXTRAS) $$(grep -E '^(pyarrow)==' constraints.txt)
 	@touch $@
 
 replay: $(INSTALLED) ## Land again what was read before, without a request (ARGS="--list" shows what there is)

@@ -271,7 +271,7 @@ class CacheBase(ABC):
                     connection.execute(statement)
 
     def get_sql_engine(self) -> "sqlalchemy.Engine":
-        """Return an engine of SQLAlchemy on the database. Needs the extra `sql`.
+        """Return an engine of SQLAlchemy on the database.
 
         A query opens the database for its own time, however long its connection is kept; a statement that changes
         something holds it until it is committed or rolled back.

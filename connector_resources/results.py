@@ -65,7 +65,7 @@ class ReadResult(Mapping[str, CachedDataset]):
         return self._cache
 
     def get_sql_engine(self) -> "sqlalchemy.Engine":
-        """Return an engine of SQLAlchemy on the cache. Needs the extra `sql`."""
+        """Return an engine of SQLAlchemy on the cache."""
         return self._cache.get_sql_engine()
 
 

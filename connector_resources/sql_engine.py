@@ -6,7 +6,6 @@ changes something opens it for writing, in a transaction that ends with its comm
 """
 
 import contextlib
-import importlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,23 +14,15 @@ import duckdb
 
 from connector_resources.caches import CacheBase, in_utc, is_query
 from connector_resources.destinations.duckdb_tables import TYPES
-from connector_resources.exceptions import PyAirbyteInputError
 
 if TYPE_CHECKING:
     import sqlalchemy
 
 
 def engine(cache: CacheBase) -> "sqlalchemy.Engine":
-    """Return an engine on the database of a cache. Raises PyAirbyteInputError where the extra is not installed."""
+    """Return an engine on the database of a cache."""
     import sqlalchemy
 
-    try:
-        importlib.import_module("duckdb_engine")
-    except ImportError as error:
-        raise PyAirbyteInputError(
-            "SQLAlchemy needs the package duckdb-engine, which is not installed.",
-            guidance="Install the extra: pip install 'headrace[sql]'.",
-        ) from error
     made = sqlalchemy.create_engine(
         f"duckdb:///{cache.store.path}", creator=lambda: _Connection(cache), poolclass=sqlalchemy.pool.NullPool
     )

@@ -150,7 +150,7 @@ def requirements() -> list[Requirement]:
 def requirements_of_steps() -> list[Requirement]:
     """Return what the tests in a browser and those of extras ask for, which is not installed where nobody runs them."""
     extras = PROJECT["optional-dependencies"]
-    return [Requirement(text) for extra in ("browser", "arrow", "sql") for text in extras[extra]]
+    return [Requirement(text) for extra in ("browser", "arrow") for text in extras[extra]]
 
 
 def pins() -> list[Requirement]:
@@ -207,7 +207,7 @@ def test_pyarrow_is_installed_neither_with_the_project_nor_for_its_tests() -> No
             needed = map(Requirement, importlib.metadata.requires(name) or ())
             wanted.extend(each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""}))
     assert {"dagster", "pytest"} <= seen
-    assert {"pyarrow", "duckdb-engine"} & seen == set()
+    assert "pyarrow" not in seen
 
 
 def test_matplotlib_is_not_installed_with_the_project() -> None:
@@ -225,7 +225,7 @@ def test_matplotlib_is_not_installed_with_the_project() -> None:
 def test_the_tests_of_extras_run_with_the_pinned_packages_of_these_extras() -> None:
     (listed,) = re.findall(r"grep -E '\^\((.*)\)==' constraints\.txt", (ROOT / "Makefile").read_text())
     extras = PROJECT["optional-dependencies"]
-    assert sorted(listed.split("|")) == sorted(Requirement(text).name for text in (*extras["arrow"], *extras["sql"]))
+    assert sorted(listed.split("|")) == sorted(Requirement(text).name for text in extras["arrow"])
     assert set(listed.split("|")) <= {pin.name for pin in pins()}
 
 

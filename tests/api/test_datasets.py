@@ -441,9 +441,6 @@ def test_a_stream_that_was_never_read_says_so(cache: DuckDBCache) -> None:
 
 def test_what_needs_an_extra_says_so(cache: DuckDBCache, monkeypatch: pytest.MonkeyPatch) -> None:
     land(cache, user(1))
-    monkeypatch.setitem(sys.modules, "duckdb_engine", None)
-    with pytest.raises(PyAirbyteInputError, match=r"duckdb-engine, which is not installed. .*headrace\[sql\]"):
-        cache.get_sql_engine()
     monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
     with pytest.raises(PyAirbyteInputError, match=r"pyarrow, which is not installed. .*headrace\[arrow\]"):
         cache["users"].to_arrow()

@@ -87,13 +87,7 @@ def test_a_guide_runs_with_only_the_import_and_the_credentials_changed(fresh_des
     assert (fresh_desk / "data" / "sandbox.duckdb").exists()
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(number, marks=[pytest.mark.extras] if "get_sql_engine" in ours else [])
-        for number, (_, ours) in enumerate(rows(OVERVIEW))
-    ],
-)
+@pytest.mark.parametrize("number", range(len(rows(OVERVIEW))))
 def test_the_overview_runs_with_only_the_import_changed(
     fresh_desk: Path, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""SQLAlchemy on a cache: queries and changes, and a file that nobody is kept out of; for `make test-extras`."""
+"""SQLAlchemy on a cache: queries and changes, and a file that nobody is kept out of."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,8 +12,6 @@ from connector_resources.caches import DuckDBCache
 from connector_resources.results import ReadResult
 from tests.api.things import cache_in, land, user
 from tests.landing import child, daily, said, window
-
-pytestmark = pytest.mark.extras
 
 NOON = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
