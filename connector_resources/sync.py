@@ -317,13 +317,12 @@ class Sync:
         except BaseException:  # nobody lands it now
             spool.close()
             raise
-        may_shrink = self.strategy == "replace" or self.source.is_made_up
-        how: dict[str, Any] = {"replace_all": replaces_all, "may_shrink": may_shrink}
+        keeps_missing = self.strategy == "merge" and not stream.is_partitioned
+        may_shrink = self.strategy == "replace" or self.source.is_made_up or keeps_missing
+        how: dict[str, Any] = {"replace_all": replaces_all, "may_shrink": may_shrink, "keep_missing": keeps_missing}
         if is_append:
             begun_at = datetime.fromtimestamp(spool.started_at, UTC)
             how["read"] = begun_at.isoformat(timespec="microseconds")
-        elif self.strategy == "merge" and not stream.is_partitioned:
-            how["keep_missing"] = True
         landed = land(
             store,
             schema,
