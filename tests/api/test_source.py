@@ -249,6 +249,21 @@ def test_live_without_a_config_takes_the_environments_credentials_or_names_them(
     assert (connected.subdomain, connected.api_key) == ("acme", "real")  # type: ignore[attr-defined]  # it is Aha
 
 
+def test_the_env_file_of_a_folder_above_says_the_same_as_in_that_folder(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk / ".env").write_text("CONNECTOR_MODE=live\nAHA_SUBDOMAIN=acme\nAHA_API_KEY=real\nDATA_FOLDER=kept\n")
+    (desk / "notebooks").mkdir()
+    seen = []
+    for folder in (desk, desk / "notebooks"):
+        monkeypatch.chdir(folder)
+        source = ab.get_source("aha")
+        seen.append((source.mode, source.connected.subdomain, ab.get_default_cache().db_path.resolve()))  # type: ignore[attr-defined]  # it is Aha
+    assert seen == 2 * [("live", "acme", desk / "kept" / "live.duckdb")]
+    monkeypatch.setenv("DATA_FOLDER", "here")
+    assert ab.get_default_cache().db_path.resolve() == desk / "notebooks" / "here" / "live.duckdb"
+
+
 def test_an_account_beside_another_has_a_schema_of_its_own(desk: Path) -> None:
     source = faker(account="faker_two", streams="users")
     assert len(source.read(DuckDBCache(desk / "mine.duckdb"))["users"]) == 50
