@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal, Self
@@ -41,13 +42,18 @@ class BegunRead(msgspec.Struct, frozen=True, kw_only=True):
     begun_at: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def note(self) -> str:
-        """The name of its note: the same for the same account, streams and places."""
+    def name(self) -> str:
+        """What people call it by: the same for the same account, streams and places."""
         asked = msgspec.json.encode(
             (self.mode, self.streams, self.strategy, self.full_refresh, self.start_date, self.duckdb, self.files),
             order="sorted",
         )
-        return f"{self.account}.{hashlib.blake2b(asked, digest_size=6).hexdigest()}.json"
+        return f"{self.account}.{hashlib.blake2b(asked, digest_size=6).hexdigest()}"
+
+    @property
+    def note(self) -> str:
+        """The name of the file of its note."""
+        return f"{self.name}.json"
 
     def includes(self, other: Self) -> bool:
         """Whether nothing is left to do for another read once this one is done."""
@@ -61,41 +67,79 @@ class BegunRead(msgspec.Struct, frozen=True, kw_only=True):
 
     def shown(self) -> dict[str, Any]:
         """Return it as plain values."""
-        built: dict[str, Any] = msgspec.to_builtins(self)
-        return built
+        return {"name": self.name, **msgspec.to_builtins(self)}
+
+
+@dataclass(slots=True)
+class Noted:
+    """The note of a read that is going on."""
+
+    is_refused: bool = False
+
+    def refused(self) -> None:
+        """Say that nothing was read, nor will be by the same again: there is nothing to go on with."""
+        self.is_refused = True
 
 
 @contextmanager
-def noted(folder: Path, read: BegunRead) -> Iterator[None]:
+def noted(folder: Path, read: BegunRead) -> Iterator[Noted]:
     """Keep the note of a read below `folder` until the block has ended without an error.
 
-    The notes of interrupted reads that this one includes go with it. Where another process is at the same read, the
+    The notes of interrupted reads that this one includes go with it. Of one that was refused is kept what was there
+    before: the note of an earlier one that was interrupted, or none. Where another process is at the same read, the
     note is its. Raises DestinationUnwritable.
     """
-    lock = _begun(folder / read.note, read)
-    if lock is None:
-        yield
+    begun, note = _begun(folder / read.note, read), Noted()
+    if begun is None:
+        yield note
         return
+    lock, before = begun
     with lock:
-        yield
-        lock.truncate(0)
-        with suppress(PermissionError):  # where an open file cannot be removed; an empty one is no note
-            (folder / read.note).unlink(missing_ok=True)
+        try:
+            yield note
+        except BaseException:
+            if note.is_refused:
+                _keep(lock, folder / read.note, before)
+            raise
+        _keep(lock, folder / read.note, b"")
     for other, is_running in begun_reads(folder):
         if not is_running and read.includes(other):
             (folder / other.note).unlink(missing_ok=True)
 
 
-def _begun(note: Path, read: BegunRead) -> IO[bytes] | None:
-    """Return the lock of a note that is on disk now; None where another process is at the same read."""
+def forget(folder: Path, read: BegunRead) -> bool:
+    """Remove the note of a read that nobody is at, and return whether it is gone."""
+    note = folder / read.note
+    lock = _locked(note, "rb+")
+    if lock is None:
+        return not note.exists()
+    with lock:
+        _keep(lock, note, b"")
+    return True
+
+
+def _keep(lock: IO[bytes], note: Path, content: bytes) -> None:
+    """Let a note hold what it held before; without content it goes."""
+    lock.truncate(0)
+    if content:
+        lock.seek(0)
+        lock.write(content)
+        lock.flush()
+        return
+    with suppress(PermissionError):  # where an open file cannot be removed; an empty one is no note
+        note.unlink(missing_ok=True)
+
+
+def _begun(note: Path, read: BegunRead) -> tuple[IO[bytes], bytes] | None:
+    """Return the lock of a note that is on disk now, and what was in it; None where another process is at the read."""
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(_TRIES):
             if (lock := _locked(note, "a+b")) is not None:
-                lock.truncate(0)
-                lock.write(msgspec.json.encode(read))
-                lock.flush()
-                return lock
+                lock.seek(0)
+                before = lock.read()
+                _keep(lock, note, msgspec.json.encode(read))
+                return lock, before
             time.sleep(0.01)  # who lists the notes holds each for a moment
     except OSError as error:
         raise unwritable(note.parent, error) from error
@@ -121,7 +165,7 @@ def begun_reads(folder: Path) -> list[tuple[BegunRead, bool]]:
     return sorted(found, key=lambda each: each[0].begun_at, reverse=True)
 
 
-def _locked(note: Path, mode: Literal["a+b", "rb"]) -> IO[bytes] | None:
+def _locked(note: Path, mode: Literal["a+b", "rb", "rb+"]) -> IO[bytes] | None:
     """Return the note, opened and locked; None where another process holds it, or it is gone."""
     try:
         handle: IO[bytes] = note.open(mode)

@@ -10,20 +10,21 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from connector_resources.cli_output import Output, in_words
-from connector_resources.errors import ConnectorError
+from connector_resources.errors import ConfigurationError, ConnectorError, DestinationUnwritable, RequestBudgetSpent
 
 if TYPE_CHECKING:
     from connector_resources import resource
     from connector_resources.api import Source
     from connector_resources.begun_reads import BegunRead
     from connector_resources.caches import DuckDBCache
-    from connector_resources.contents import Contents
+    from connector_resources.contents import Contents, Waiting
     from connector_resources.streams import Stream
 
 Mode = Literal["sandbox", "live"]
@@ -40,11 +41,11 @@ class _Stopped(click.Abort):
 
 
 class _Failures(Exception):
-    """Some streams failed, the others did not; `reasons` by stream."""
+    """Some streams failed, the others did not; `reasons` by stream. Whether anything was read all the same."""
 
-    def __init__(self, kind: str, reasons: Mapping[str, ConnectorError]) -> None:
+    def __init__(self, kind: str, reasons: Mapping[str, ConnectorError], *, has_read: bool = False) -> None:
         super().__init__(" · ".join(f"{stream}: {in_words(error)}" for stream, error in reasons.items()))
-        self.kind, self.reasons = kind, reasons
+        self.kind, self.reasons, self.has_read = kind, reasons, has_read
 
 
 class _Headrace(click.Group):
@@ -486,6 +487,7 @@ def read(
     output = Output(is_json)
     source = _source(output, connector, **account, progress=not no_progress)
     source.select_streams(_named(names))
+    _require_begun(source, account["start_date"])
     folders = {"csv": csv, "jsonl": jsonl, "parquet": parquet}
     begun = BegunRead(
         connector=source.name,
@@ -503,50 +505,129 @@ def read(
     _read(output, source, begun, begun.streams)
 
 
+def _require_begun(source: "Source", start_date: str | None) -> None:
+    """Raise UsageError for a first day that has not begun, where a stream is to be read by day."""
+    from connector_resources.connecting import first_day
+
+    if start_date is None:
+        return
+    days = first_day(source.mode, start_date)
+    selected = set(source.get_selected_streams())
+    by_day = [stream.name for stream in _kind(source).streams if stream.name in selected and stream.is_partitioned]
+    if by_day and days > datetime.now(UTC).date():
+        raise click.UsageError(f"--start-date: {days} has not begun (UTC), and {by_day[0]} is read by day.")
+
+
 @cli.command()
 @click.argument("connector", required=False)
+@click.option(
+    "--discard",
+    "discarded",
+    metavar="NAME",
+    multiple=True,
+    help="Forget this read instead, as `headrace state` names it; what it has landed stays.",
+)
 @_ACCOUNT
 @_PROGRESS
 @_JSON
-def resume(connector: str | None, no_progress: bool, is_json: bool, **account: Any) -> None:
+def resume(
+    connector: str | None, discarded: Sequence[str], no_progress: bool, is_json: bool, **account: Any
+) -> int | None:
     """Go on with a read that was interrupted or failed.
 
     That is the newest one (of CONNECTOR, where it is given) that is not done, or not for all of its streams. It is
     asked for what it was asked for before, to the same place, less the streams that are done: what is on disk of a
     stream is not read again, within six hours of its beginning.
 
+    Where nothing of it can be read, that is said, the next one is gone on with, and the exit code is 1.
+
     A configuration is found again where it was a file; one that was given otherwise has to be given again. `headrace
     state` lists what can be gone on with.
-    """
+
+    \b
+      headrace resume
+      headrace resume source-aha
+      headrace resume --discard aha.0f3c2a9d417e
+    """  # noqa: D301
     output = Output(is_json)
+    if discarded:
+        return _discard(output, discarded)
     wanted = None if connector is None else f"source-{connector.removeprefix('source-')}"
-    running = 0
-    for begun, is_running in _begun():
-        if wanted in (None, begun.connector) and account["account"] in (None, begun.account):
-            if not is_running:
-                break
-            running += 1
+    asked = [
+        (begun, is_running)
+        for begun, is_running in _begun()
+        if wanted in (None, begun.connector) and account["account"] in (None, begun.account)
+    ]
+    ended = [begun for begun, is_running in asked if not is_running]
+    failed: dict[str, ConnectorError] = {}
+    for begun in ended:
+        try:
+            _resume(output, begun, account, progress=not no_progress)
+            break
+        except _Failures as error:
+            if error.has_read or len(ended) == 1:
+                raise
+            reason: ConnectorError = ConnectorError(str(error))
+        except ConnectorError as error:
+            reason = error
+            if len(ended) == 1:
+                _tell_discard(output, begun)
+                raise
+        failed[begun.name] = reason
+        output.warn(f"The read {begun.name} cannot be gone on with: {in_words(reason)}")
+        _tell_discard(output, begun)
     else:
-        output.say(f"Nothing was interrupted{'; a read is still going on' if running else ''}.")
         if is_json:
             output.data(None)
-        return
+        if not ended:
+            output.say(f"Nothing was interrupted{'; a read is still going on' if asked else ''}.")
+    if failed:
+        raise _Failures("ResumeFailed", failed)
+    return OK
+
+
+def _resume(output: Output, begun: "BegunRead", account: Mapping[str, Any], *, progress: bool) -> None:
+    """Go on with one read. Raises what keeps it from that, before anything is on stdout."""
+    from connector_resources.exceptions import PyAirbyteInputError
+
     is_given = account["file"] is not None or bool(account["pairs"])
     if begun.has_config and begun.config_file is None and not is_given:
-        raise click.UsageError(
-            f"The read of {begun.account} had a configuration that was not a file alone. Give it again, with --config "
-            "or --set."
+        raise PyAirbyteInputError(
+            f"The read of {begun.account} had a configuration that was not a file alone.",
+            guidance="Give it again, with --config or --set.",
         )
     given = {**account, "mode": begun.mode, "start_date": begun.start_date}
     given["file"] = account["file"] if is_given else begun.config_file
     given["account"] = None if f"source-{begun.account}" == begun.connector else begun.account
-    source = _source(output, begun.connector, **given, progress=not no_progress)
+    source = _source(output, begun.connector, **given, progress=progress)
     left = _left(begun)
     output.say(
         f"Going on with the read of {begun.account} that was begun {begun.begun_at:%Y-%m-%d %H:%M} UTC: "
         f"{len(left)} of {len(begun.streams)} streams are left."
     )
-    _read(output, source, begun, left)
+    _read(output, source, begun, left, is_resumed=True)
+
+
+def _discard(output: Output, names: Sequence[str]) -> int:
+    """Forget reads that are not done. Raises UsageError for a name that none has, or one that is going on."""
+    from connector_resources.begun_reads import forget
+
+    there = {begun.name: begun for begun, _ in _begun()}
+    if unknown := [name for name in names if name not in there]:
+        which = f"There are {', '.join(there)}" if there else "There is none"
+        raise click.UsageError(f"There is no unfinished read {unknown[0]!r}. {which}.")
+    for name in names:
+        if not forget(_notes(), there[name]):
+            raise click.UsageError(f"The read {name} is still going on. Stop it with Ctrl-C first.")
+        if not output.is_json:
+            output.text(f"The read {name} is forgotten; what it has landed stays.")
+    if output.is_json:
+        output.data({"discarded": list(names)})
+    return OK
+
+
+def _tell_discard(output: Output, begun: "BegunRead") -> None:
+    output.say(f"`headrace resume --discard {begun.name}` forgets it.")
 
 
 def _begun() -> "list[tuple[BegunRead, bool]]":
@@ -582,8 +663,13 @@ def _left(begun: "BegunRead") -> list[str]:
     return left
 
 
-def _read(output: Output, source: "Source", begun: "BegunRead", names: Sequence[str]) -> None:
-    """Read streams, write the files, and show what is there. Raises after all that, where some streams failed."""
+def _read(
+    output: Output, source: "Source", begun: "BegunRead", names: Sequence[str], *, is_resumed: bool = False
+) -> None:
+    """Read streams, write the files, and show what is there. Raises after all that, where some streams failed.
+
+    What was refused before anything was read is not noted. One that is resumed shows nothing where it reads nothing.
+    """
     from connector_resources.begun_reads import noted
     from connector_resources.contents import contents
     from connector_resources.exceptions import AirbyteConnectorReadError
@@ -591,7 +677,7 @@ def _read(output: Output, source: "Source", begun: "BegunRead", names: Sequence[
     cache = _cache(begun.duckdb, begun.mode)
     failed: Mapping[str, ConnectorError] = {}
     records, read = 0, set[str]()
-    with noted(_notes(), begun):
+    with noted(_notes(), begun) as note:
         try:
             if names:
                 strategy, is_full = begun.strategy, begun.full_refresh
@@ -601,14 +687,28 @@ def _read(output: Output, source: "Source", begun: "BegunRead", names: Sequence[
             failed = error.failed
             if error.result is not None:
                 records, read = error.result.processed_records, set(error.result)
+            if not read and all(map(_is_refusal, failed.values())) and not _waiting(cache, begun):
+                note.refused()
+        except ConnectorError:  # before anything was read
+            note.refused()
+            raise
         except KeyboardInterrupt:
             raise _Stopped(_kept(cache, begun)) from None
+        if failed and not read and is_resumed:
+            raise _Failures(AirbyteConnectorReadError.__name__, failed)
         done = [name for name in begun.streams if name in read or name not in names]
         files = [file for form, folder in begun.files.items() for file in _written(cache, begun, done, form, folder)]
         there = {each.table: each for each in contents(cache)}
         _show_read(output, begun, cache, records, {name: there.get(f"{begun.account}.{name}") for name in done}, files)
         if failed:
-            raise _Failures(AirbyteConnectorReadError.__name__, failed)
+            raise _Failures(AirbyteConnectorReadError.__name__, failed, has_read=bool(read))
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether the same would fail again until something is changed here: a setting, or where the database is."""
+    if isinstance(error, RequestBudgetSpent) or error is None:
+        return False
+    return isinstance(error, ConfigurationError | DestinationUnwritable) or _is_refusal(error.__cause__)
 
 
 def _written(
@@ -663,18 +763,22 @@ def _show_read(
 
 def _kept(cache: "DuckDBCache", begun: "BegunRead") -> str:
     """Say what is left of a read that was stopped."""
-    from connector_resources.contents import waiting
-
-    of_account = [each for each in waiting(cache) if each.stream.startswith(f"{begun.account}.")]
-    pages = [
-        f"{each.stream}, {each.pages:,} page{'' if each.pages == 1 else 's'}"
-        for each in of_account
-        if each.state in ("unfinished", "complete") and each.pages
-    ]
+    pages = [f"{each.stream}, {each.pages:,} page{'' if each.pages == 1 else 's'}" for each in _waiting(cache, begun)]
     kept = f"; of what was being read is kept: {'; '.join(pages)}" if pages else ""
     return (
         f"Stopped. Streams that were done are in {cache.store.path}{kept}. `headrace resume {begun.connector}` goes on."
     )
+
+
+def _waiting(cache: "DuckDBCache", begun: "BegunRead") -> "list[Waiting]":
+    """Return what is on disk of an account and is not in the database."""
+    from connector_resources.contents import waiting
+
+    return [
+        each
+        for each in waiting(cache)
+        if each.stream.startswith(f"{begun.account}.") and each.state in ("unfinished", "complete") and each.pages
+    ]
 
 
 @cli.command()
@@ -723,7 +827,8 @@ def state(duckdb: str | None, mode: Mode | None, is_json: bool) -> None:
     for one, is_running in begun:
         what = "is still going on" if is_running else f"was not done; `headrace resume {one.connector}` goes on"
         number = f"{len(one.streams)} stream{'' if len(one.streams) == 1 else 's'}"
-        output.text(f"The read of {number} of {one.account}, begun {one.begun_at:%Y-%m-%d %H:%M} UTC, {what}.")
+        begun_at = f"{one.begun_at:%Y-%m-%d %H:%M} UTC"
+        output.text(f"{one.name}: the read of {number} of {one.account}, begun {begun_at}, {what}.")
 
 
 def _show_contents(output: Output, path: str, there: "Sequence[Contents]") -> None:

@@ -245,7 +245,7 @@ class Sync:
 
     def _read(self, stream: Stream, above: object, source: Source) -> Generator[object, None, StreamRead]:
         if isinstance(above, ConnectorError):
-            raise _below(stream, _above(stream), above)
+            raise _below(stream, _above(stream), above) from above
         began, before = time.monotonic(), replace(source.statistics)
         stored = stored_as(stream, self.cache)
         schema = self.cache.schema_of(self.source.name)

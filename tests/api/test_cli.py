@@ -1,5 +1,6 @@
 """The command line against the sandbox: what it prints where, how it ends, and what an interruption leaves."""
 
+import itertools
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import connector_resources as ab
 from connector_resources.begun_reads import BegunRead, begun_reads, noted
 from connector_resources.cli import cli
 from connector_resources.cli_output import plain
-from connector_resources.errors import DestinationUnwritable
+from connector_resources.errors import ConnectorError, DestinationUnwritable, MissingCredential, RequestBudgetSpent
 from connector_resources.resource import Source
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.streams import Page
@@ -522,8 +524,7 @@ def test_a_command_that_is_killed_is_gone_on_with_by_the_same_command(desk: Path
 def test_a_command_that_is_killed_is_resumed_without_its_options_and_what_is_done_is_not_read_again(
     desk: Path,
 ) -> None:
-    (desk / "faker.json").write_text('{"count": 50, "seed": 1, "always_updated": false, "records_per_slice": 10}')
-    read = ("read", "faker", "--config", "faker.json", "--duckdb", "mine.duckdb", "--csv", "out")
+    read = ("read", "faker", "--config", _faker_file(desk), "--duckdb", "mine.duckdb", "--csv", "out")
     said(child(AT_THE_FOURTH_PAGE % "SIGKILL", *read), returncode=-9)
     landed = {
         each["table"]: each["landed_at"] for each in data("state", "--duckdb", "mine.duckdb")["databases"][0]["streams"]
@@ -596,6 +597,127 @@ def test_progress_that_nobody_reads_any_more_ends_the_command_and_keeps_what_was
     left.communicate(timeout=60)
     assert left.returncode == 141
     assert data(*READ_ALL)["streams"]["purchases"]["rows"] > 0
+
+
+def _unfinished() -> list[str]:
+    return [each["name"] for each in data("state")["unfinished_reads"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("users", "--strategy", "append"), 2),
+        (("users", "--start-date", "2026-13-45"), 2),
+        (("users", "--duckdb", "a_file/x.duckdb"), 1),
+        (("users", "--duckdb", "a_file"), 1),
+    ],
+)
+def test_what_is_refused_before_anything_is_read_is_nothing_to_go_on_with(
+    desk: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    (desk / "a_file").write_text("no database")
+    run("read", "faker", *FAKER, "--streams", *arguments, code=code)
+    assert _unfinished() == []
+    assert "Nothing was interrupted." in run("resume").stderr
+
+
+def test_a_first_day_that_has_not_begun_is_refused_where_streams_are_read_by_day(desk: Path) -> None:
+    told = run("read", "drift", "--streams", "users,conversations", "--start-date", "2130-01-01", code=2)
+    assert "2130-01-01 has not begun (UTC), and conversations is read by day" in told.stderr
+    assert data("state") == {"databases": [], "unfinished_reads": []}
+    run("read", "drift", "--streams", "users", "--start-date", "2130-01-01")
+
+
+def test_streams_that_are_refused_with_their_parents_are_nothing_to_go_on_with(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTITIONS_START", "2130-01-01")
+    result = run("read", "drift", "--streams", "conversations,messages", code=1)
+    assert "messages: " in result.stderr
+    monkeypatch.delenv("PARTITIONS_START")
+    assert _unfinished() == []
+
+
+@pytest.mark.parametrize(
+    ("pages", "problem"), [(1, MissingCredential("The token is gone.")), (0, RequestBudgetSpent("Wait for tomorrow."))]
+)
+def test_what_may_be_gone_on_with_is_noted_though_a_setting_has_stopped_it(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, pages: int, problem: ConnectorError
+) -> None:
+    from connector_resources.sources.faker import Faker
+
+    read = Faker.read
+
+    def stopping(*asked: Any) -> Iterator[Page]:
+        yield from itertools.islice(read(*asked), pages)
+        raise problem
+
+    monkeypatch.setattr(Faker, "read", stopping)
+    run("read", "faker", *FAKER, "--streams", "users", code=1)
+    assert len(_unfinished()) == 1
+
+
+def test_a_read_that_is_refused_leaves_the_note_of_the_one_that_was_interrupted_before(tmp_path: Path) -> None:
+    before = _read_of("users")
+    with pytest.raises(ZeroDivisionError), noted(tmp_path, before):
+        _ = 1 // 0
+    noting = noted(tmp_path, _read_of("users"))
+    noting.__enter__().refused()
+    assert begun_reads(tmp_path) != [(before, True)]
+    assert not noting.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+    assert begun_reads(tmp_path) == [(before, False)]
+
+
+def test_a_read_that_cannot_be_gone_on_with_hides_no_other(desk: Path) -> None:
+    said(child(AT_THE_FOURTH_PAGE % "SIGKILL", "read", "faker", "--config", _faker_file(desk)), returncode=-9)
+    folder = desk / "data" / "state" / "reads"
+    hopeless = _read_of("users", strategy="append")
+    with pytest.raises(ZeroDivisionError), noted(folder, hopeless):
+        _ = 1 // 0
+    result = run("resume", "--json", code=1)
+    assert list(json.loads(result.stdout)["streams"]) == ["users", "products", "purchases"]
+    warned, failed = map(json.loads, result.stderr.splitlines())
+    assert warned["warning"].startswith(f"The read {hopeless.name} cannot be gone on with: The assets replace days")
+    assert (failed["error"], list(failed["failed"])) == ("ResumeFailed", [hopeless.name])
+    assert _unfinished() == [hopeless.name]
+    alone = run("resume", code=2)
+    assert f"`headrace resume --discard {hopeless.name}` forgets it." in alone.stderr
+    assert _unfinished() == [hopeless.name]
+
+
+def test_a_read_that_fails_again_hides_no_other(desk: Path, aha_file: str, small_sandbox: SandboxProcess) -> None:
+    said(child(AT_THE_FOURTH_PAGE % "SIGKILL", "read", "faker", "--config", _faker_file(desk)), returncode=-9)
+    refuse(small_sandbox, "GET /aha/api/v1/goals/*")
+    run("read", "aha", "--config", aha_file, "--streams", "goals,key_results", code=1)
+    result = run("resume", "--json", code=1)
+    refuse(small_sandbox)
+    assert list(json.loads(result.stdout)["streams"]) == ["users", "products", "purchases"]
+    assert [name.partition(".")[0] for name in _unfinished()] == ["aha"]
+    assert list(data("resume")["streams"]) == ["goals", "key_results"]
+
+
+def test_a_read_is_forgotten_by_its_name(desk: Path) -> None:
+    folder = desk / "data" / "state" / "reads"
+    reads = [_read_of("users"), _read_of("products"), _read_of("purchases")]
+    for read in reads:
+        with pytest.raises(ZeroDivisionError), noted(folder, read):
+            _ = 1 // 0
+    assert reads[0].name in run("state").stdout
+    told = error("resume", "--discard", "faker.0", "--discard", reads[0].name, code=2)
+    assert all(read.name in told["message"] for read in reads)
+    assert sorted(_unfinished()) == sorted(read.name for read in reads)
+    assert data("resume", "--discard", reads[0].name, "--discard", reads[1].name) == {
+        "discarded": [reads[0].name, reads[1].name]
+    }
+    assert _unfinished() == [reads[2].name]
+    with noted(folder, reads[2]):
+        assert "still going on" in run("resume", "--discard", reads[2].name, code=2).stderr
+        assert _unfinished() == [reads[2].name]
+
+
+def _faker_file(desk: Path) -> str:
+    (desk / "faker.json").write_text('{"count": 50, "seed": 1, "always_updated": false, "records_per_slice": 10}')
+    return str(desk / "faker.json")
 
 
 # State
