@@ -18,10 +18,10 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, new_class
-from typing import Any, ClassVar, ParamSpec, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self, cast
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from connector_resources.config_keys import ConfigKey
 from connector_resources.errors import (
@@ -189,6 +189,15 @@ class Source(BaseModel):
         raise UnknownStream(
             f"{cls.name}: there is no stream {name!r}. Streams: {', '.join(stream.name for stream in cls.streams)}."
         )
+
+    if not TYPE_CHECKING:  # a type checker would take it for leave to set anything
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set what is private. Raises ValidationError for all else, as pydantic does, but without the value."""
+            if not name.startswith("_"):
+                problem = {"type": "frozen_instance", "loc": (name,), "input": None}
+                raise ValidationError.from_exception_data(type(self).__name__, [problem], hide_input=True)
+            super().__setattr__(name, value)
 
     def changed(self, **changes: Any) -> Self:
         """Return the same source with other values of some fields."""

@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable
 from functools import cache
 from types import new_class
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
+from pydantic import ConfigDict
 
 from connector_resources.resource import Source
 
@@ -14,7 +15,15 @@ from connector_resources.resource import Source
 class SourceResource(dg.ConfigurableResource[Source]):
     """The resource of one account; `as_resource` makes the class of each kind of source, with the source's fields."""
 
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # an input may be a secret
+
     kind: ClassVar[type[Source]]
+
+    if not TYPE_CHECKING:  # a type checker would take it for leave to set anything
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set what is private. Raises Dagster's error for all else, whose cause would show the value."""
+            super().__setattr__(name, value if name.startswith("_") else None)
 
     def create_resource(self, context: dg.InitResourceContext) -> Source:
         """Return the source, its fields resolved: what `context.resources` has of it."""

@@ -1,9 +1,12 @@
 """Sources as Dagster resources: what the web UI shows of them, what runs may change, and what assets get."""
 
+import traceback
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import dagster as dg
 import pytest
+from pydantic import ValidationError
 
 from connector_resources.errors import ConfigurationError
 from connector_resources.resource import Source
@@ -96,7 +99,26 @@ def test_a_variable_of_the_wrong_kind_is_named_when_the_resource_is_made(monkeyp
         from_environment(Faker)
 
 
-def test_what_is_no_field_is_refused_without_its_value() -> None:
-    with pytest.raises(ValueError, match="api_token") as caught:
-        Aha(api_token="a secret")  # type: ignore[call-arg]
-    assert "a secret" not in str(caught.value)
+SECRET = "sEcReT-k3y"
+REFUSED: Mapping[str, Callable[[Any], object]] = {
+    "no field": lambda kind: kind(api_token=SECRET),
+    "of another type": lambda kind: kind(api_key=[SECRET]),
+    "no number": lambda kind: kind(concurrency=SECRET),
+    "set later": lambda kind: setattr(kind(), "api_key", SECRET),
+    "no field, set later": lambda kind: setattr(kind(), "api_token", SECRET),
+}
+
+
+@pytest.mark.parametrize("kind", [Aha, as_resource(Aha)], ids=["source", "resource"])
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+def test_what_a_source_or_its_resource_refuses_is_not_shown(kind: Any, refused: Callable[[Any], object]) -> None:
+    with pytest.raises((ValueError, dg.DagsterInvalidInvocationError)) as caught:
+        refused(kind)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_source_that_is_set_a_field_of_stays_as_it_was_and_names_the_field() -> None:
+    source = Aha(api_key="one")
+    with pytest.raises(ValidationError, match=r"api_key\n  Instance is frozen"):
+        source.api_key = "another"
+    assert source.api_key == "one"
