@@ -28,7 +28,14 @@ from connector_resources.destinations.duckdb import DuckDB, Landed
 from connector_resources.destinations.duckdb_claims import BY, Claim, Layout, claim, held
 from connector_resources.destinations.duckdb_current import CLOCKS_APART
 from connector_resources.environment import Mode
-from connector_resources.errors import ConnectorError, DestinationError, InvalidSlice, MissingCredential, RateLimited
+from connector_resources.errors import (
+    ConnectorError,
+    DestinationBusy,
+    DestinationUnwritable,
+    InvalidSlice,
+    MissingCredential,
+    RateLimited,
+)
 from connector_resources.landing import land, landings_of
 from connector_resources.resource import HttpSource, Source
 from connector_resources.side_by_side import CALLING_THREAD, Reading, SideBySide
@@ -50,6 +57,8 @@ _LONGEST_WAIT_SECONDS, _WAITS = 3600.0, 10
 
 _SIDE_BY_SIDE = 4
 """So many streams are read at a time at most: as many spools are open, and pages in memory."""
+_WHERE_ALL_FAIL = (DestinationBusy, DestinationUnwritable, MissingCredential)
+"""What every other stream would meet, too."""
 
 KEEP_SPOOLS_DAYS, KEEP_SPOOLS_BYTES = 7.0, 2_000_000_000
 
@@ -164,8 +173,8 @@ class Sync:
     def read(self, streams: Sequence[Stream]) -> Outcome:
         """Read streams and the parents they need. Raises nothing of ours: what failed is in the outcome.
 
-        Where the database, or a credential, is what fails, the streams that are left are not tried, and the readings
-        that are under way end. What they have is kept, and gone on with by the next read.
+        Where the database as a whole, or a credential, is what fails, the streams that are left are not tried, and the
+        readings that are under way end. What they have is kept, and gone on with by the next read.
         """
         ordered = with_parents(streams)
         self._now = self.clock()  # one for all: after midnight a substream would want a day that its parent has not
@@ -185,7 +194,7 @@ class Sync:
                 outcomes[reading.name] = outcome
                 with self._telling:
                     self.watcher.ended(next(each for each in ordered if each.name == reading.name), outcome)
-                if isinstance(outcome, DestinationError | MissingCredential):
+                if isinstance(outcome, _WHERE_ALL_FAIL):
                     break
         prune(self.cache.spools, keep_days=KEEP_SPOOLS_DAYS, keep_bytes=KEEP_SPOOLS_BYTES)
         found = [(stream.name, outcomes[stream.name]) for stream in ordered if stream.name in outcomes]

@@ -18,6 +18,7 @@ from connector_resources.errors import (
     RateLimited,
     RequestRejected,
     RequestRetryable,
+    SchemaConflict,
     ShrunkSnapshot,
     TableTaken,
 )
@@ -361,6 +362,16 @@ def test_no_other_stream_is_tried_where_the_database_fails(
     shelf.error, shelf.fails["things"] = error, 0
     outcome = read(place, THINGS, NAMES)
     assert (list(outcome.read), list(outcome.failed)) == ([], ["things"])
+
+
+def test_a_table_that_cannot_take_its_stream_stops_no_other(place: Place, shelf: Contents) -> None:
+    shelf.records |= {"things": [thing(1, 1)], "names": [{"id": "a", "name": "A"}]}
+    read(place, THINGS)
+    with place.store.attached(read_only=False) as connection:
+        connection.execute("ALTER TABLE store.shelf.things ALTER n TYPE INTEGER[] USING [1]")
+    outcome = read(place, THINGS, NAMES, is_full=True)
+    assert isinstance(outcome.failed["things"], SchemaConflict)
+    assert place.rows("SELECT id FROM shelf.names") == ["a"]
 
 
 def test_an_error_that_is_none_of_ours_is_not_swallowed(place: Place, shelf: Contents) -> None:

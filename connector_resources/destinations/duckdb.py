@@ -100,6 +100,8 @@ _WORTH_A_THREAD_BYTES = 1_000_000
 _FIRST_WARNING_SECONDS, _NEXT_WARNING_SECONDS = 5.0, 30.0
 
 _STALE_AFTER_SECONDS = 24 * 3600.0
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes a RuntimeError of when a signal comes while it is at work, whatever the signal's handler raised."""
 """What a process that was killed has left in the temporary folder is removed after this time."""
 
 
@@ -201,6 +203,10 @@ class DuckDB:
             yield connection
         except duckdb.OutOfMemoryException as error:
             raise self._unwritable(error) from error
+        except RuntimeError as error:
+            if type(error) is RuntimeError and str(error) == _INTERRUPTED:
+                raise _interrupt(error) from None
+            raise
         finally:
             connection.close()
 
@@ -668,6 +674,15 @@ class DuckDB:
             if path in dtypes:
                 frame[alias] = restored(frame[alias], dtypes[path])
         return frame
+
+
+def _interrupt(error: BaseException) -> BaseException:
+    """Return what a signal's handler raised while DuckDB was at work, which makes an error of its own of that."""
+    while (reason := error.__cause__ or error.__context__) is not None:
+        if not isinstance(reason, Exception):
+            return reason
+        error = reason
+    return KeyboardInterrupt()
 
 
 class _Wait:

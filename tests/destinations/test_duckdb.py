@@ -739,3 +739,32 @@ def test_a_memory_limit_that_duckdb_does_not_take_is_named(store: DuckDB, limit:
     wrong = replace(store, memory_limit=limit)
     with pytest.raises(ConfigurationError, match=f"limit of {limit} .*Set DUCKDB_MEMORY_LIMIT"), wrong._workbench():
         pass
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from pathlib import Path
+from connector_resources.destinations.duckdb import DuckDB
+
+class Told(BaseException):
+    pass
+
+def told(*_):
+    raise Told
+
+if sys.argv[2] == "Told":
+    signal.signal(signal.SIGINT, told)
+folder = Path(sys.argv[1])
+try:
+    with DuckDB(folder / "x.duckdb", folder / "temporary").attached(read_only=False) as connection:
+        connection.execute("CREATE TABLE store.made AS SELECT 1 AS n")
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        connection.execute("SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b")
+except BaseException as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "Told"])
+def test_an_interrupt_while_the_database_is_at_work_is_what_it_is_elsewhere(tmp_path: Path, raised: str) -> None:
+    assert said(child(INTERRUPTED, tmp_path, raised)) == raised
