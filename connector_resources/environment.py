@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from connector_resources.errors import ConfigurationError
+from connector_resources.exceptions import PyAirbyteInputError
 
 Mode = Literal["sandbox", "live"]
 """Where sources read: a local server that keeps the vendors' rules, or the vendors."""
@@ -21,14 +22,34 @@ def environment() -> Mapping[str, str]:
 
     Where .env says which the data folder is, that is seen from the folder of the file.
     """
-    from dotenv import dotenv_values, find_dotenv
+    from dotenv import find_dotenv
 
     if not (path := find_dotenv(usecwd=True)):
         return os.environ
-    known = {name: value for name, value in dotenv_values(path).items() if value is not None}
+    known = env_file(path)
     if known.get("DATA_FOLDER"):
         known["DATA_FOLDER"] = str(Path(os.path.relpath(path)).parent / known["DATA_FOLDER"])
     return {**known, **os.environ}
+
+
+def env_file(path: Path | str) -> dict[str, str]:
+    """Return the variables that a .env file sets; none where there is no file. Raises PyAirbyteInputError."""
+    from dotenv import dotenv_values
+
+    if not Path(path).exists():
+        return {}
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    # Raised out here: the other error may have the whole file with it.
+    raise PyAirbyteInputError(f"{path} cannot be read: {why}.", guidance="Correct the file, or remove it.")
+
+
+def load_env_file(path: Path) -> None:
+    """Set the variables of a .env file that are not set. Raises PyAirbyteInputError."""
+    for name, value in env_file(path).items():
+        os.environ.setdefault(name, value)
 
 
 def mode(variables: Mapping[str, str] | None = None) -> Mode | None:

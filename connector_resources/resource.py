@@ -417,6 +417,7 @@ class HttpSource(Source):
     rate_limit_factor: float = Field(
         default=1.0,
         ge=0,
+        le=1000,
         description="Multiplies the vendor's published rate limit: 0.9 leaves a tenth to others, 0 is no limit at all.",
     )
     daily_request_budget: int = Field(

@@ -17,10 +17,10 @@ from uuid import uuid4
 
 import dagster as dg
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
-from dotenv import load_dotenv
 from rich.console import Console
 from rich.table import Table
 
+from connector_resources.environment import load_env_file
 from connector_resources.errors import ConfigurationError, MissingCredential
 from connector_resources.progress import IS_PROGRESS, is_watched
 from connector_resources.resource import HttpSource
@@ -33,9 +33,9 @@ def main() -> int:
     """Materialise everything and print the table; returns the exit status."""
     os.chdir(_ROOT)
     os.environ.setdefault("DAGSTER_HOME", str(_ROOT))
-    load_dotenv(_ROOT / ".env")
     console = Console()
     try:
+        load_env_file(_ROOT / ".env")
         from orchestration.definitions import defs, partitions, settings, sources
     except ConfigurationError as error:
         console.print(str(error), style="red", soft_wrap=True, highlight=False, markup=False)

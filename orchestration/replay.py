@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dotenv import load_dotenv
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from connector_resources.environment import load_env_file
 from connector_resources.errors import ConfigurationError
 from connector_resources.spool import Kept, kept, prune
 from connector_resources.terminal import bars
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     os.chdir(_ROOT)
     os.environ.setdefault("DAGSTER_HOME", str(_ROOT))
-    load_dotenv(_ROOT / ".env")
     try:
+        load_env_file(_ROOT / ".env")
         from orchestration.definitions import defs, partitions, settings, sources
     except ConfigurationError as error:
         parser.error(str(error))

@@ -677,7 +677,10 @@ class DuckDB:
 
 
 def _interrupt(error: BaseException) -> BaseException:
-    """Return what a signal's handler raised while DuckDB was at work, which makes an error of its own of that."""
+    """Return what a signal's handler raised while DuckDB was at work, which makes an error of its own of that.
+
+    DuckDB 2 keeps nothing of it.
+    """
     while (reason := error.__cause__ or error.__context__) is not None:
         if not isinstance(reason, Exception):
             return reason

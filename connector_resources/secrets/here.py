@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from connector_resources.exceptions import PyAirbyteInputError
+from connector_resources.environment import env_file
 from connector_resources.secrets.base import SecretManager, SecretSourceEnum, SecretString
 
 
@@ -47,19 +47,12 @@ class DotenvSecretManager(SecretManager):
         """Return the names that have a value. Raises as `get_secret` does."""
         return [name for name, value in self._values().items() if value]
 
-    def _values(self) -> dict[str, str | None]:
-        from dotenv import dotenv_values, find_dotenv
+    def _values(self) -> dict[str, str]:
+        from dotenv import find_dotenv
 
         # Without usecwd it would look beside this file.
         path = self.dotenv_path or find_dotenv(usecwd=True)
-        if not path or not Path(path).exists():
-            return {}
-        try:
-            return dict(dotenv_values(path))
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        # Raised out here: the other error may have the whole file with it.
-        raise PyAirbyteInputError(f"{path} cannot be read: {why}.", guidance="Correct the file, or remove it.")
+        return env_file(path) if path else {}
 
 
 class SecretsPrompt(SecretManager):

@@ -264,6 +264,14 @@ def test_the_env_file_of_a_folder_above_says_the_same_as_in_that_folder(
     assert ab.get_default_cache().db_path.resolve() == desk / "notebooks" / "here" / "live.duckdb"
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_an_env_file_that_is_not_utf_8_is_named_and_none_of_it_shown(desk: Path, encoding: str) -> None:
+    (desk / ".env").write_text("# für Aha!\nAHA_API_KEY=sesame\n", encoding=encoding)
+    with pytest.raises(exceptions.PyAirbyteInputError, match=r"\.env cannot be read: it is not UTF-8") as caught:
+        ab.get_source("faker", config=FAKER).read()
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
 def test_an_account_beside_another_has_a_schema_of_its_own(desk: Path) -> None:
     source = faker(account="faker_two", streams="users")
     assert len(source.read(DuckDBCache(desk / "mine.duckdb"))["users"]) == 50
