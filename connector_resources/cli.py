@@ -497,12 +497,16 @@ def read(
         strategy=strategy,
         full_refresh=full_refresh,
         start_date=account["start_date"],
-        duckdb=None if duckdb is None else str(Path(duckdb).expanduser().absolute()),
+        duckdb=_absolute(duckdb),
         files={form: str(Path(folder).expanduser().absolute()) for form, folder in folders.items() if folder},
-        config_file=None if account["file"] in (None, "-") else str(Path(account["file"]).expanduser().absolute()),
+        config_file=_absolute(account["file"]) if account["file"] != "-" else None,
         has_config=account["file"] is not None or bool(account["pairs"]),
     )
     _read(output, source, begun, begun.streams)
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().absolute())
 
 
 def _require_begun(source: "Source", start_date: str | None) -> None:
@@ -631,9 +635,27 @@ def _tell_discard(output: Output, begun: "BegunRead") -> None:
 
 
 def _begun() -> "list[tuple[BegunRead, bool]]":
-    from connector_resources.begun_reads import begun_reads
+    """Return the reads that are not done, newest first, and whether somebody is at them.
 
-    return begun_reads(_notes())
+    Those that others have done meanwhile are forgotten: they, too, left nothing to go on with.
+    """
+    from connector_resources.begun_reads import begun_reads, forget
+
+    return [
+        (begun, is_running)
+        for begun, is_running in begun_reads(_notes())
+        if is_running or not _is_done(begun) or not forget(_notes(), begun)
+    ]
+
+
+def _is_done(begun: "BegunRead") -> bool:
+    """Whether others have done what a read was to do. Files are what only it would have written."""
+    if begun.files:
+        return False
+    try:
+        return not _left(begun)
+    except ConnectorError:  # it is not known; who goes on with it is told why
+        return False
 
 
 def _notes() -> Path:
@@ -649,18 +671,41 @@ def _cache(duckdb: str | None, mode: Mode) -> "DuckDBCache":
 
 
 def _left(begun: "BegunRead") -> list[str]:
-    """Return the streams of a read that are not done: what is read by day is asked again, for days that are missing."""
-    from connector_resources.contents import contents
+    """Return the streams of a read that are not done, whoever has done the others.
 
-    there = {each.table: each for each in contents(_cache(begun.duckdb, begun.mode))}
+    One that is read by day is done when each day that there was at its beginning was read since, or complete before
+    where that is enough. Another one is when it has landed since: by a read, or where it is replaced all the same, by
+    a run.
+    """
+    from connector_resources.connecting import first_day
+    from connector_resources.contents import contents
+    from connector_resources.days import days_between
+    from connector_resources.sync import days_left
+
+    cache = _cache(begun.duckdb, begun.mode)
+    there = {each.table: each for each in contents(cache)}
+    by_day = _by_day(begun.connector) if begun.strategy != "append" else {}
+    is_full = begun.full_refresh or begun.strategy == "replace"
     left = []
     for name in begun.streams:
         found = there.get(f"{begun.account}.{name}")
-        is_landed = found is not None and found.landed_by == "read" and found.landed_at >= begun.begun_at
-        asks_for_days = found is not None and found.days and begun.strategy in ("auto", "merge")
-        if not is_landed or (asks_for_days and not begun.full_refresh):
+        if found is not None and name in by_day:
+            days = days_between(first_day(begun.mode, begun.start_date), begun.begun_at.date())
+            is_done = not days_left(cache, begun.account, by_day[name], days, begun.begun_at, is_full=is_full)
+        else:
+            is_done = found is not None and found.landed_at >= begun.begun_at
+            is_done = is_done and found is not None and (found.landed_by == "read" or begun.strategy == "auto")
+        if not is_done:
             left.append(name)
     return left
+
+
+def _by_day(connector: str) -> "Mapping[str, Stream]":
+    """Return the streams of a connector that are read by day; none where there is no such connector any more."""
+    from connector_resources.sources import discover
+
+    kinds = [kind for kind in discover() if f"source-{kind.name}" == connector]
+    return {stream.name: stream for kind in kinds for stream in kind.streams if stream.is_partitioned}
 
 
 def _read(
@@ -800,7 +845,12 @@ def state(duckdb: str | None, mode: Mode | None, is_json: bool) -> None:
         cache = _cache(duckdb, each)
         if duckdb is not None or mode is not None or cache.store.path.exists() or cache.spools.exists():
             found.append((cache, contents(cache), waiting(cache)))
-    begun = _begun()
+    begun = [
+        (each, is_running)
+        for each, is_running in _begun()
+        if each.duckdb == _absolute(duckdb) or (duckdb is None and mode is None)
+        if mode in (None, each.mode)
+    ]
     if is_json:
         output.data(
             {
@@ -828,7 +878,8 @@ def state(duckdb: str | None, mode: Mode | None, is_json: bool) -> None:
         what = "is still going on" if is_running else f"was not done; `headrace resume {one.connector}` goes on"
         number = f"{len(one.streams)} stream{'' if len(one.streams) == 1 else 's'}"
         begun_at = f"{one.begun_at:%Y-%m-%d %H:%M} UTC"
-        output.text(f"{one.name}: the read of {number} of {one.account}, begun {begun_at}, {what}.")
+        path = _cache(one.duckdb, one.mode).store.path
+        output.text(f"{one.name}: the read of {number} of {one.account} into {path}, begun {begun_at}, {what}.")
 
 
 def _show_contents(output: Output, path: str, there: "Sequence[Contents]") -> None:

@@ -292,11 +292,7 @@ class Sync:
         if self.strategy == "append" and (last := _last(readings)) is not None:
             days = days_between((last - SETTLED).date(), now.date())
         elif self.strategy in ("auto", "merge") and not self.is_full:
-            above: Mapping[str, datetime] = {}
-            if stored.parent is not None and stored.parent.stream.is_partitioned:
-                # Not when their reading was begun: until it has landed, others read under what was there before.
-                landings = landings_of(self.cache.store, schema, stored.parent.stream.name, days)
-                above = {day: landing.landed_at for day, landing in landings.items()}
+            above = _landed_above(self.cache.store, schema, stored, days)
             days = tuple(day for day in days if _is_due(day, readings.get(day), above.get(day)))
         try:
             days = tuple(within_horizon(stream, days, now)) if days else ()
@@ -413,10 +409,7 @@ class Sync:
         )
 
     def _readings(self, schema: str, name: str) -> Mapping[str, datetime | None]:
-        """Return when the reading was begun that each partition holds; None where a wrong clock has told it."""
-        believed_until = datetime.fromtimestamp(self.cache.store.wall(), UTC) + CLOCKS_APART
-        readings = self.cache.store.readings(schema, name)
-        return {key: None if at is not None and at > believed_until else at for key, at in readings.items()}
+        return _believed(self.cache.store, schema, name)
 
     def _last_landed(self, schema: str, name: str, keys: Sequence[str], runs: Collection[str]) -> float:
         """Return when any of the partitions was last landed by another run than these."""
@@ -459,9 +452,60 @@ def blocks(days: Sequence[str]) -> Sequence[Sequence[str]]:
     return found
 
 
-def _is_due(day: str, read: datetime | None, landed_above: datetime | None) -> bool:
-    """Whether a day has to be read: it was not, or before it was complete, or before its parents were there."""
-    return read is None or not is_complete(day, read) or (landed_above is not None and read < landed_above)
+def days_left(
+    cache: Cache, schema: str, stream: Stream, days: Sequence[str], since: datetime, *, is_full: bool
+) -> Sequence[str]:
+    """Return which of these days nobody has landed for a read that was begun at `since`.
+
+    Those are left that were not read since, unless they were complete before and that is enough, which it is not where
+    everything was asked for again (`is_full`); and those that were read before their parents were there. Days that the
+    API did not list any more are left out.
+    """
+    stored = stored_as(stream, cache)
+    readings = _believed(cache.store, schema, stored.name)
+    above = _landed_above(cache.store, schema, stored, days)
+
+    def is_left(day: str) -> bool:
+        read = readings.get(day)
+        if read is None or read >= since or not is_full:
+            return _is_due(day, read, above.get(day), since)
+        return True
+
+    left = [day for day in days if is_left(day)]
+    try:
+        return within_horizon(stream, left, since) if left else ()
+    except InvalidSlice:
+        return ()
+
+
+def _believed(store: DuckDB, schema: str, name: str) -> Mapping[str, datetime | None]:
+    """Return when the reading was begun that each partition holds; None where a wrong clock has told it."""
+    believed_until = datetime.fromtimestamp(store.wall(), UTC) + CLOCKS_APART
+    readings = store.readings(schema, name)
+    return {key: None if at is not None and at > believed_until else at for key, at in readings.items()}
+
+
+def _landed_above(store: DuckDB, schema: str, stored: Stream, days: Sequence[str]) -> Mapping[str, datetime]:
+    """Return when the parents of a substream were landed, by day.
+
+    Not when their reading was begun: until it has landed, others read under what was there before.
+    """
+    if stored.parent is None or not stored.parent.stream.is_partitioned:
+        return {}
+    landings = landings_of(store, schema, stored.parent.stream.name, days)
+    return {day: landing.landed_at for day, landing in landings.items()}
+
+
+def _is_due(
+    day: str, read: datetime | None, landed_above: datetime | None, enough_since: datetime | None = None
+) -> bool:
+    """Whether a day has to be read: it was not, or before it was complete, or before its parents were there.
+
+    What was read at `enough_since` or later counts as complete.
+    """
+    if read is None or (landed_above is not None and read < landed_above):
+        return True
+    return not is_complete(day, read) and (enough_since is None or read < enough_since)
 
 
 def _last(readings: Mapping[str, datetime | None]) -> datetime | None:

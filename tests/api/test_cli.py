@@ -748,11 +748,89 @@ def test_the_state_tells_rows_days_and_who_landed_them(desk: Path) -> None:
     assert re.search(r"drift\.users .* Dagster f3a1", run("state").stdout)
 
 
+def test_the_state_of_a_database_tells_what_is_unfinished_in_it_and_no_other(desk: Path) -> None:
+    folder = desk / "data" / "state" / "reads"
+    mine = _read_of("users", duckdb=str(desk / "mine.duckdb"))
+    of_assets, live = _read_of("products"), _read_of("products", mode="live")
+    for read in (mine, of_assets, live):
+        with pytest.raises(ZeroDivisionError), noted(folder, read):
+            _ = 1 // 0
+    asked: dict[tuple[str, ...], set[str]] = {
+        (): {mine.name, of_assets.name, live.name},
+        ("--duckdb", "mine.duckdb"): {mine.name},
+        ("--duckdb", "other.duckdb"): set(),
+        ("--mode", "sandbox"): {of_assets.name},
+        ("--mode", "live"): {live.name},
+    }
+    told = {words: {each["name"] for each in data("state", *words)["unfinished_reads"]} for words in asked}
+    assert told == asked
+    shown = run("state").stdout
+    assert f"{mine.name}: the read of 1 stream of faker into {desk / 'mine.duckdb'}, begun" in shown
+    assert f"{of_assets.name}: the read of 1 stream of faker into {desk / 'data' / 'sandbox.duckdb'}, begun" in shown
+
+
+def _interrupted(desk: Path, read: BegunRead) -> None:
+    with pytest.raises(ZeroDivisionError), noted(desk / "data" / "state" / "reads", read):
+        _ = 1 // 0
+
+
+def test_a_read_that_others_have_done_is_not_unfinished_any_more(desk: Path) -> None:
+    data("read", "drift", "--streams", "conversations,messages,users")
+    read = _read_of("conversations", "messages", "users", connector="source-drift", account="drift")
+    _interrupted(desk, read)
+    source = ab.get_source("drift", progress=False)
+    source.read(streams=["users", "messages"], force_full_refresh=True)
+    assert _unfinished() == []
+    assert "Nothing was interrupted." in run("resume").stderr
+    assert list((desk / "data" / "state" / "reads").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("done", "others"),
+    [
+        (["users"], {}),
+        (["conversations"], {}),
+        (["conversations", "users"], {"files": {"csv": "out"}}),
+        (["conversations", "users"], {"strategy": "replace"}),
+        (["conversations", "users"], {"full_refresh": True}),
+        (["conversations", "users"], {"duckdb": "mine.duckdb"}),
+    ],
+)
+def test_a_read_of_which_something_is_left_stays_unfinished(
+    desk: Path, done: list[str], others: dict[str, Any]
+) -> None:
+    ab.get_source("drift", progress=False).read(streams=["conversations", "users"])
+    read = _read_of("conversations", "users", connector="source-drift", account="drift", **others)
+    _interrupted(desk, read)
+    ab.get_source("drift", progress=False).read(streams=done)
+    assert _unfinished() == [read.name]
+
+
+def test_children_that_were_not_read_under_their_new_parents_are_left(desk: Path) -> None:
+    streams = ("conversations", "messages")
+    ab.get_source("drift", progress=False).read(streams=streams)
+    read = _read_of(*streams, connector="source-drift", account="drift")
+    _interrupted(desk, read)
+    ab.get_source("drift", progress=False).read(streams="conversations", force_full_refresh=True)
+    assert _unfinished() == [read.name]
+    assert "1 of 2 streams are left" in run("resume").stderr
+    assert _unfinished() == []
+
+
+def test_a_read_whose_database_cannot_be_looked_into_stays_unfinished(desk: Path) -> None:
+    (desk / "broken.duckdb").write_text("no database")
+    read = _read_of("users", duckdb=str(desk / "broken.duckdb"))
+    _interrupted(desk, read)
+    assert _unfinished() == [read.name]
+    assert "is no DuckDB database" in run("resume", code=1).stderr
+
+
 # The notes of reads
 
 
 def _read_of(*streams: str, **others: Any) -> BegunRead:
-    return BegunRead(connector="source-faker", account="faker", mode="sandbox", streams=streams, **others)
+    given = {"connector": "source-faker", "account": "faker", "mode": "sandbox", **others}
+    return BegunRead(streams=streams, **given)
 
 
 def test_a_note_is_there_until_its_read_is_done(tmp_path: Path) -> None:
