@@ -32,7 +32,9 @@ from connector_resources.destinations.duckdb_tables import (
     transaction,
 )
 from connector_resources.environment import Mode
+from connector_resources.errors import ConnectorError, PartitionMissing
 from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyteCacheError, PyAirbyteInputError
+from connector_resources.sql_text import changed, first_word, keeps_its_text, mentioned, told_apart
 from connector_resources.streams import Stream
 
 if TYPE_CHECKING:
@@ -248,27 +250,29 @@ class CacheBase(ABC):
             if not is_query(sql := str(sql_query)):
                 self.execute_sql(sql)
                 return []
-            with self.reading(sql) as connection:
-                cursor = connection.execute(sql)
-                names, readers = _described(cursor)
+            with self.reading() as names, names.known_in(sql) as query:
+                cursor = names.connection.execute(query)
+                columns, readers = _described(cursor)
                 rows = cursor.fetchall() if max_records is None else cursor.fetchmany(max_records)
         for position, read in readers.items():
             rows = [
                 row if row[position] is None else (*row[:position], read(row[position]), *row[position + 1 :])
                 for row in rows
             ]
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def execute_sql(self, sql: str | Sequence[str]) -> None:
         """Run one or several statements that change something, in one transaction.
 
-        For tables of one's own. A statement holds the database for its time, and all that land records wait for it.
+        For tables of one's own: the name of a stream alone stands for its rows, as in `run_sql_query`, and cannot be
+        written to; a table of one's own by that name is `main.<name>`. A statement holds the database for its time, and
+        all that land records wait for it. Raises PyAirbyteInputError for what DuckDB refuses.
         """
-        with _refusals_named(), self.store.attached(read_only=False) as connection:
-            connection.execute("USE store")
-            with transaction(connection):
-                for statement in (sql,) if isinstance(sql, str) else sql:
-                    connection.execute(statement)
+        with _refusals_named(), self.writing() as names, transaction(names.connection):
+            for text in (sql,) if isinstance(sql, str) else sql:
+                for statement in _statements(text):
+                    with names.known_in(statement) as known:
+                        names.connection.execute(known)
 
     def get_sql_engine(self) -> "sqlalchemy.Engine":
         """Return an engine of SQLAlchemy on the database.
@@ -292,8 +296,8 @@ class CacheBase(ABC):
         self.close()
 
     @contextlib.contextmanager
-    def reading(self, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection to run a query on, where the name of a stream alone stands for the rows of its dataset.
+    def reading(self) -> "Iterator[StreamNames]":
+        """Yield a connection to run queries on, and the names of streams for it.
 
         Raises PyAirbyteCacheError where nothing was ever read into the cache.
         """
@@ -303,15 +307,93 @@ class CacheBase(ABC):
             )
         with self.store.attached(read_only=True) as connection:
             connection.execute("USE store")
-            there = self._listed(connection)
-            used = _names_used(connection, sql)
-            for name in {name for _, name in there}:
-                is_used = used & {name.casefold(), quoted(name).casefold()}
-                if is_used and (("main", name) in there or not columns_of(connection, "main", name)):
-                    schema, _ = self._found(name, there)
-                    query = Selection(self.store, schema, self.table_of(name)).query(connection)
-                    connection.execute(f"CREATE TEMP VIEW {quoted(name)} AS {query}")
-            yield connection
+            yield StreamNames(self, connection, self._listed(connection))
+
+    @contextlib.contextmanager
+    def writing(self) -> "Iterator[StreamNames]":
+        """Yield a connection to run statements on that change something, and the names of streams for it."""
+        with self.store.attached(read_only=False) as connection:
+            connection.execute("USE store")
+            yield StreamNames(self, connection, self._listed(connection))
+
+
+class StreamNames:
+    """The names of streams in SQL: each alone stands for the rows of its dataset, whatever else has that name.
+
+    A name that a text has becomes a temporary view, which comes before any table of the database. One that stands for
+    no single table becomes a view that fails when it is used, for the text may have it as that of a column.
+    """
+
+    def __init__(
+        self, cache: CacheBase, connection: duckdb.DuckDBPyConnection, there: Sequence[tuple[str, str]]
+    ) -> None:
+        self.connection = connection
+        self._cache = cache
+        self._there = there
+        self._made: list[str] = []
+        self._unclear: dict[str, ConnectorError] = {}
+
+    @contextlib.contextmanager
+    def known_in(self, sql: str) -> Iterator[str]:
+        """Make the names in a text known, and yield it as it is to be run.
+
+        Raises PyAirbyteInputError where it changes a stream by its name alone; in the block, what is wrong with a name.
+        """
+        used = mentioned(sql, sorted({name for _, name in self._there}))
+        if (target := changed(sql)) in {name.casefold() for name in used}:
+            raise self._no_target(str(target))
+        for name in self._made:  # those of the statement before, which this one may not know
+            self.connection.execute(f"DROP VIEW IF EXISTS temp.main.{quoted(name)}")
+        self._made, self._unclear = [], {}
+        is_kept = keeps_its_text(sql)
+        for name in () if is_kept else used:
+            self._make_view(name)
+        try:
+            yield told_apart(sql, () if is_kept else used)
+        except duckdb.CatalogException as error:
+            for marker, told in self._unclear.items():
+                if marker in str(error):
+                    raise told from error
+            if is_kept and (unknown := next((name for name in used if f"name {name} " in str(error)), None)):
+                raise PyAirbyteInputError(
+                    f"A view or a macro is kept as text, and {unknown} alone is known in queries of this cache only.",
+                    guidance=f"Write {self._said(unknown)}.",
+                ) from error
+            raise
+
+    def _make_view(self, name: str) -> None:
+        try:
+            schema, _ = self._cache._found(name, self._there)
+            with self.connection.cursor() as looking:  # a look-up that fails ends a transaction of DuckDB 2
+                looking.execute("USE store")
+                query = Selection(self._cache.store, schema, self._cache.table_of(name)).query(looking)
+        except (StreamNotInCache, PartitionMissing) as error:
+            marker = f"no table for {name}"
+            self._unclear[marker] = error
+            table = f"temp.main.{quoted(marker)}"
+            self.connection.execute(f"CREATE TEMP TABLE {quoted(marker)} (nothing INTEGER)")
+            self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS FROM {table}")
+            self.connection.execute(f"DROP TABLE {table}")
+        else:
+            self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {query}")
+        self._made.append(name)
+
+    def _no_target(self, target: str) -> PyAirbyteInputError:
+        return PyAirbyteInputError(
+            f"{target} alone stands for the rows of a stream, and cannot be made, changed or dropped.",
+            guidance=f"A table of your own by that name is main.{target}; the stream's own is "
+            f"{self._said(target, '')}, where the next read does not notice that rows were changed or deleted: "
+            "read with force_full_refresh=True then.",
+        )
+
+    def _said(self, stream_name: str, ending: str = "_current") -> str:
+        """Name the tables of a stream for certain."""
+        tables = [
+            f"{schema}.{self._cache.table_of(name)}{ending}"
+            for schema, name in self._there
+            if name.casefold() == stream_name.casefold()
+        ]
+        return " or ".join(tables)
 
 
 class DuckDBCache(CacheBase):
@@ -498,15 +580,21 @@ def _require_mode(path: Path, mode: Mode, held: Collection[Mode]) -> None:
 
 def is_query(sql: str) -> bool:
     """Return whether all statements of a text only read. Raises what DuckDB says of a text that is no SQL."""
-    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    return all(statement.type in reading for statement in duckdb.extract_statements(sql))
+    found = duckdb.extract_statements(sql)
+    if any(not statement.query or statement.type.name == "MULTI" for statement in found):
+        return first_word(sql) in _READING  # a PIVOT, of which DuckDB makes several statements
+    return all(statement.type in _READS for statement in found)
 
 
-def _names_used(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
-    try:
-        return {name.casefold() for name in connection.get_table_names(sql, qualified=True)}
-    except duckdb.Error:  # the query itself will say what is wrong with it
-        return set()
+_READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+_READING = {"pivot", "unpivot", "select", "from", "with", "("}
+
+
+def _statements(sql: str) -> list[str]:
+    """Return the statements of a text, one by one; together where one is a PIVOT, which DuckDB makes several of."""
+    found = [statement.query for statement in duckdb.extract_statements(sql)]
+    return found if all(found) else [sql]
 
 
 def _described(cursor: duckdb.DuckDBPyConnection) -> tuple[list[str], Mapping[int, Callable[[Any], Any]]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from connector_resources.caches import CacheBase, in_utc, is_query
+from connector_resources.caches import CacheBase, StreamNames, in_utc, is_query
 from connector_resources.destinations.duckdb_tables import TYPES
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _Connection:
     def __init__(self, cache: CacheBase) -> None:
         self._cache = cache
         self._held = contextlib.ExitStack()
-        self._writing: duckdb.DuckDBPyConnection | None = None
+        self._writing: StreamNames | None = None
 
     def cursor(self) -> "_Cursor":
         return _Cursor(self)
@@ -79,23 +79,21 @@ class _Connection:
         self.rollback()
 
     @contextlib.contextmanager
-    def opened(self, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection of DuckDB's to run a statement on."""
-        if self._writing is None and is_query(sql):
-            with self._cache.reading(sql) as connection:
-                yield connection
-            return
-        if self._writing is None:
-            connection = self._held.enter_context(self._cache.store.attached(read_only=False))
-            connection.execute("USE store")
-            connection.execute("BEGIN")
-            self._writing = connection
-        yield self._writing
+    def opened(self, sql: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """Yield a connection of DuckDB's to run a statement on, and the statement as it is to be run."""
+        with contextlib.ExitStack() as held:
+            if (names := self._writing) is None:
+                if is_query(sql):
+                    names = held.enter_context(self._cache.reading())
+                else:
+                    names = self._writing = self._held.enter_context(self._cache.writing())
+                    names.connection.execute("BEGIN")
+            yield names.connection, held.enter_context(names.known_in(sql))
 
     def _end(self, statement: str) -> None:
         if self._writing is not None:
             try:
-                self._writing.execute(statement)
+                self._writing.connection.execute(statement)
             finally:
                 self._writing = None
                 self._held.close()
@@ -113,8 +111,8 @@ class _Cursor:
         self._rows: Iterator[tuple[Any, ...]] = iter(())
 
     def execute(self, statement: str, parameters: Any = None) -> None:
-        with self.connection.opened(statement) as connection:
-            result = connection.execute(statement, parameters or None)
+        with self.connection.opened(statement) as (connection, sql):
+            result = connection.execute(sql, parameters or None)
             self.description = result.description
             rows = result.fetchall() if result.description else []
         instants = [
@@ -128,8 +126,8 @@ class _Cursor:
         self._rows = iter(rows)
 
     def executemany(self, statement: str, parameters: Any = None) -> None:
-        with self.connection.opened(statement) as connection:
-            connection.executemany(statement, list(parameters or ()))
+        with self.connection.opened(statement) as (connection, sql):
+            connection.executemany(sql, list(parameters or ()))
 
     def fetchone(self) -> tuple[Any, ...] | None:
         return next(self._rows, None)

@@ -40,6 +40,7 @@ FLOORS = {
     "connector_resources.sources": 3,
     "connector_resources.api": 4,
     "connector_resources.begun_reads": 4,
+    "connector_resources.sql_text": 4,
     "connector_resources.caches": 4,
     "connector_resources.datasets": 4,
     "connector_resources.cli": 4,

@@ -291,7 +291,7 @@ class Selection:
 
     def query(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Return the query for the rows with all columns there are, on a connection that has the database."""
-        return f"SELECT * FROM {self._table} WHERE {self._shape(connection).condition}"
+        return f"SELECT * FROM {self._table} WHERE {self._stored(connection)[1]}"
 
     @property
     def _table(self) -> str:
@@ -316,6 +316,16 @@ class Selection:
             ) from error
 
     def _shape(self, connection: duckdb.DuckDBPyConnection) -> _Shape:
+        stored, condition = self._stored(connection)
+        table = f"{self._table} WHERE {condition}"
+        has_extra = "_extra" in stored and bool(
+            connection.execute(f"SELECT 1 FROM {table} AND _extra IS NOT NULL LIMIT 1").fetchone()
+        )
+        columns = {name: kind for name, kind in stored.items() if name not in HOUSEKEEPING}
+        return _Shape(columns, has_extra, condition)
+
+    def _stored(self, connection: duckdb.DuckDBPyConnection) -> tuple[Mapping[str, str], str]:
+        """Return the types of all columns there are, and which rows count; no row is looked at."""
         connection.execute("USE store")
         try:
             stored = described(connection, self._table)
@@ -326,13 +336,7 @@ class Selection:
         conditions = [f"(\n{condition}\n)" for condition in self.conditions]
         if "_is_current" in stored and not self._is_added_to(connection):
             conditions.insert(0, "_is_current")
-        condition = " AND ".join(conditions) or "true"
-        table = f"{self._table} WHERE {condition}"
-        has_extra = "_extra" in stored and bool(
-            connection.execute(f"SELECT 1 FROM {table} AND _extra IS NOT NULL LIMIT 1").fetchone()
-        )
-        columns = {name: kind for name, kind in stored.items() if name not in HOUSEKEEPING}
-        return _Shape(columns, has_extra, condition)
+        return stored, " AND ".join(conditions) or "true"
 
     def _is_added_to(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Whether every read adds its rows to the table, so that all versions of a record are wanted."""
