@@ -57,15 +57,16 @@ def opened_by(kind: type[Source], config: Mapping[str, Any] | None) -> Mode | No
 def connected(kind: type[Source], config: Mapping[str, Any] | None, mode: Mode) -> Source:
     """Return the source, ready to be read: with `config`, else with the credentials that the mode has by itself.
 
-    In the sandbox, a server is started where none is given. Raises ConfigurationError naming keys and never values.
+    In the sandbox, a server is started where none is given, and only what needs no account is as the environment says.
+    Raises ConfigurationError naming keys or variables, and no secret.
     """
     known, is_http = environment.environment(), issubclass(kind, HttpSource)
     if config is not None:
         fields = dict(fields_of(kind, config))
+    elif mode == "sandbox":
+        fields = {**lasting_credentials(kind.connector), **({} if is_http else kind.said_by(known))}
     else:
-        fields = {name: known[variable] for name, variable in kind.variables().items() if known.get(variable)}
-        if mode == "sandbox":
-            fields = {**({} if is_http else fields), **lasting_credentials(kind.connector)}
+        fields = kind.said_by(known)
     if is_http:
         fields.setdefault("state_folder", str(environment.data_folder() / "state" / mode))
         fields.setdefault("daily_request_budget", environment.whole("DAILY_REQUEST_BUDGET", 0))

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from connector_resources.config_keys import ConfigKey
 from connector_resources.errors import (
+    ConfigurationError,
     IncompleteRead,
     MissingCredential,
     PaginationLoop,
@@ -79,6 +80,32 @@ def setting(
 
 def _environment(variable: str) -> str:
     return f" Environment: {variable}."
+
+
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
+        raise ValueError
+    return _BOOLEANS[text.lower()]
+
+
+_PARSERS: Mapping[object, tuple[Callable[[str], Any], str]] = {
+    bool: (_boolean, f"one of {', '.join(_BOOLEANS)}"),
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+}
+"""How the text of a variable is made a field's value, by the field's type, and what the text has to be."""
+
+
+def _parsed(kind: "type[Source]", field: str, variable: str, text: str) -> Any:
+    parse, expected = _PARSERS.get(kind.model_fields[field].annotation, (str, "a text"))
+    try:
+        return parse(text)
+    except ValueError:
+        shown = "not shown, for it is a secret" if variable in kind.secrets() else repr(text)
+        raise ConfigurationError(f"{kind.name}: {variable} is {shown}; expected {expected}.") from None
 
 
 def _log_started_over(told: StartedOver) -> None:
@@ -167,9 +194,23 @@ class Source(BaseModel):
 
     @classmethod
     def from_environment(cls, **fields: Any) -> Self:
-        """Return a source whose fields come from `fields`, else from the environment variables they name."""
-        known = {name: os.environ.get(variable) for name, variable in cls.variables().items()}
-        return cls(**{**{name: value for name, value in known.items() if value}, **fields})
+        """Return a source whose fields come from `fields`, else from the environment variables they name.
+
+        Raises ConfigurationError as `said_by` does.
+        """
+        return cls(**cls.said_by(os.environ, but=fields), **fields)
+
+    @classmethod
+    def said_by(cls, environment: Mapping[str, str], *, but: Collection[str] = ()) -> dict[str, Any]:
+        """Return the fields that variables of an environment are set for, each as its type, without those in `but`.
+
+        Raises ConfigurationError, naming the variable whose text is not of the field's type.
+        """
+        return {
+            name: _parsed(cls, name, variable, text)
+            for name, variable in cls.variables().items()
+            if name not in but and (text := environment.get(variable))
+        }
 
     @classmethod
     def secrets(cls) -> Sequence[str]:

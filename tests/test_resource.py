@@ -8,7 +8,7 @@ import pytest
 from connector_resources.errors import ConfigurationError, MissingCredential, PaginationLoop, RequestRejected
 from connector_resources.http.authenticators import NoAuthentication
 from connector_resources.http.rate_limit import RateLimit
-from connector_resources.resource import HttpSource, Source
+from connector_resources.resource import HttpSource, Source, setting
 from connector_resources.spool import Reason, StartedOver
 from connector_resources.streams import Page, Slice, Stream
 from tests.landing import page, snapshot
@@ -156,3 +156,35 @@ def test_requests_go_to_the_usual_place_or_to_the_one_that_is_set() -> None:
 def test_a_source_without_any_place_says_what_to_set() -> None:
     with pytest.raises(MissingCredential, match="placeless: base_url is not set, and the connector has no default_url"):
         _ = Placeless().url
+
+
+class Varied(Source):
+    """A source whose fields are of all types that a variable is read as."""
+
+    name = "varied"
+    streams = (THINGS,)
+    share: float = setting("How much.", variable="VARIED_SHARE", default=1.0)
+    key: int = setting("Which.", variable="VARIED_KEY", default=1, secret=True)
+    says: bool = setting("Whether.", variable="VARIED_SAYS", default=True)
+
+
+def test_variables_are_read_as_what_their_fields_are() -> None:
+    assert Varied.said_by({"VARIED_SHARE": "0.5", "VARIED_KEY": "7", "VARIED_SAYS": "No", "OTHER": "x"}) == {
+        "share": 0.5,
+        "key": 7,
+        "says": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("VARIED_SHARE", "varied: VARIED_SHARE is 'half'; expected a number."),
+        ("VARIED_SAYS", "varied: VARIED_SAYS is 'half'; expected one of 1, true, yes, 0, false, no."),
+        ("VARIED_KEY", "varied: VARIED_KEY is not shown, for it is a secret; expected a whole number."),
+    ],
+)
+def test_a_variable_of_the_wrong_kind_is_named_and_shown_unless_it_is_a_secret(variable: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Varied.said_by({variable: "half"})
+    assert str(caught.value) == message

@@ -20,7 +20,6 @@ There is no rate limit and no server; `total` on a page is the number of records
 """
 
 import json
-import os
 import random
 import re
 import sys
@@ -154,18 +153,6 @@ class Faker(Source):
         least=1,
     )
 
-    @classmethod
-    def from_environment(cls, **fields: Any) -> Self:
-        """Return a source whose fields come from `fields`, else from the environment, else from the defaults.
-
-        The values are read at once (Dagster has no reference to a boolean, and nothing here is secret). Raises
-        ConfigurationError, naming the variable whose value is of the wrong kind.
-        """
-        for name, variable in cls.variables().items():
-            if name not in fields and (text := os.environ.get(variable)):
-                fields[name] = _parsed(text, cls.model_fields[name].annotation, f"{cls.name}: {variable}")
-        return cls(**fields)
-
     @property
     def account(self) -> str:
         """The settings that decide what the records are: `faker-1000-seed1-fixed`, `faker-1000-random-updated`."""
@@ -207,18 +194,6 @@ class Faker(Source):
         # Under the global lock four threads take a third more CPU than one, and no less time.
         threads = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else self.parallelism
         return pages_ahead(page, range(place.row, total + 1, self.records_per_slice), threads)
-
-
-def _parsed(text: str, kind: object, variable: str) -> int | bool:
-    values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if kind is bool:
-        if text.lower() not in values:
-            raise ConfigurationError(f"{variable} is {text!r}; expected one of {', '.join(values)}.")
-        return values[text.lower()]
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigurationError(f"{variable} is {text!r}; expected a whole number.") from None
 
 
 class _Place(msgspec.Struct, frozen=True):

@@ -18,7 +18,8 @@ import connector_resources as ab
 from connector_resources import destinations, exceptions, sources, terminal
 from connector_resources.caches import DuckDBCache
 from connector_resources.connecting import account_of_assets, first_day
-from connector_resources.errors import ConnectorError, UnknownStream
+from connector_resources.environment import Mode
+from connector_resources.errors import ConfigurationError, ConnectorError, UnknownStream
 from connector_resources.progress import Progress, watched_by
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sources import discover
@@ -247,6 +248,25 @@ def test_live_without_a_config_takes_the_environments_credentials_or_names_them(
     (desk / ".env").write_text("AHA_SUBDOMAIN=acme\nAHA_API_KEY=real\n")
     connected = ab.get_source("aha", mode="live").connected
     assert (connected.subdomain, connected.api_key) == ("acme", "real")  # type: ignore[attr-defined]  # it is Aha
+
+
+@pytest.mark.parametrize("mode", ["sandbox", "live"])
+def test_what_is_made_up_is_so_as_the_environment_and_the_env_file_say(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    (desk / ".env").write_text("FAKER_SEED=5\nFAKER_ALWAYS_UPDATED=yes\n")
+    monkeypatch.setenv("FAKER_COUNT", "12")
+    assert ab.get_source("faker", mode=mode).connected.account == "faker-12-seed5-updated"
+
+
+@pytest.mark.parametrize("mode", ["sandbox", "live"])
+def test_a_variable_of_the_wrong_kind_is_named_to_a_script(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    monkeypatch.setenv("FAKER_COUNT", "many")
+    source = ab.get_source("faker", mode=mode, streams="*", progress=False)
+    with pytest.raises(ConfigurationError, match=r"^faker: FAKER_COUNT is 'many'; expected a whole number\.$"):
+        source.read(DuckDBCache("cache.duckdb"))
 
 
 def test_the_env_file_of_a_folder_above_says_the_same_as_in_that_folder(

@@ -9,6 +9,8 @@ import pytest
 
 import connector_resources as ab
 from connector_resources.errors import ConnectorError, RequestRetryable
+from connector_resources.sources.faker import Faker
+from orchestration.connection import source_resource
 from tests.orchestration.conftest import DAYS, Project, materialized
 
 
@@ -116,3 +118,14 @@ def test_both_draw_on_one_budget_and_one_set_of_tokens(shared: Project) -> None:
     assert Path(source.state_folder) == shared.folder / "state" / "sandbox"
     run: Any = shared.resources()["drift"]
     assert Path(run.state_folder) == Path(source.state_folder)
+
+
+@pytest.mark.parametrize("variables", [{}, {"FAKER_SEED": "5", "FAKER_ALWAYS_UPDATED": "yes"}], ids=["none", "some"])
+def test_a_script_and_the_assets_make_up_the_same_records(
+    shared: Project, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for variable, text in variables.items():
+        monkeypatch.setenv(variable, text)
+    of_assets: Any = source_resource(Faker, shared.settings).process_config_and_initialize()
+    assert of_assets == ab.get_source("faker").connected
+    assert of_assets.account.endswith("-seed5-updated" if variables else "-seed1-fixed")
