@@ -64,6 +64,8 @@ class Shelf(Source):
         there = _shelves[self.account]
         there.asked.append((stream.name, slice.window, token))
         if stream.name == "parts":
+            meanwhile, there.meanwhile = there.meanwhile, lambda: None
+            meanwhile()
             pages = [
                 Page([json.dumps({"id": f"{n}"}).encode()], parent=parent)
                 for parent in slice.parents or ()
@@ -94,6 +96,7 @@ class Contents:
     fails: dict[str, int] = field(default_factory=dict)
     error: Exception = field(default_factory=lambda: RequestRetryable("The shelf is out of reach."))
     asked: list[tuple[str, Window | None, str | None]] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
 
 
 _shelves: dict[str, Contents] = {}
@@ -469,6 +472,23 @@ def test_to_append_asks_for_what_is_new_and_keeps_every_version(place: Place, sh
     assert outcome.read["things"].records == 1
     assert place.rows("SELECT id FROM shelf.things ORDER BY id") == ["1", "2"]
     assert place.rows("SELECT thing_id FROM shelf.parts ORDER BY ALL") == ["1", "2"]
+
+
+class Elsewhere(Place):
+    """The same cache, of another process that keeps what it reads elsewhere."""
+
+    @property
+    def spools(self) -> Path:
+        return self.folder / "elsewhere"
+
+
+def test_parts_that_another_append_brings_meanwhile_are_not_brought_again(place: Place, shelf: Contents) -> None:
+    shelf.records["things"], shelf.parts = [thing(1, 1), thing(2, 5)], 2
+    shelf.meanwhile = lambda: read(Elsewhere(place.folder), THINGS, PARTS, strategy="append")
+    assert not read(place, THINGS, PARTS, strategy="append").failed
+    assert place.rows("SELECT thing_id, id FROM shelf.parts ORDER BY ALL") == [
+        ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("first", [(THINGS,), (THINGS, PARTS)], ids=["parents alone", "parts failed"])

@@ -210,7 +210,7 @@ class Batch:
             if self._keeps_missing and stored:
                 self._take_missing(stored)
                 facts = self.facts()
-            if self._read is not None and self._window is not None and stored:
+            if self._read is not None and stored and (self._window is not None or self._stream.inherits_partitions):
                 self._leave_out_known(stored)
                 facts = self.facts()
             self._replace(where, stored, facts, current)
