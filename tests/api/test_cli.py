@@ -808,9 +808,9 @@ def test_a_read_of_which_something_is_left_stays_unfinished(
 
 def test_children_that_were_not_read_under_their_new_parents_are_left(desk: Path) -> None:
     streams = ("conversations", "messages")
-    ab.get_source("drift", progress=False).read(streams=streams)
     read = _read_of(*streams, connector="source-drift", account="drift")
     _interrupted(desk, read)
+    ab.get_source("drift", progress=False).read(streams=streams)
     ab.get_source("drift", progress=False).read(streams="conversations", force_full_refresh=True)
     assert _unfinished() == [read.name]
     assert "1 of 2 streams are left" in run("resume").stderr
