@@ -145,6 +145,10 @@ class Source:
         if mode not in (None, "sandbox", "live"):
             raise PyAirbyteInputError("mode is sandbox or live.", input_value=str(mode))
         self._asked_mode = mode
+        if start_date is not None:
+            from connector_resources.connecting import first_day
+
+            first_day("sandbox", start_date)  # what is no day is refused here, in whichever mode
         self._start_date = start_date
         self._progress = progress
         self._config: Mapping[str, Any] | None = None

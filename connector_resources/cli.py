@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from connector_resources.cli_output import Output, in_words
+from connector_resources.cli_output import Output, as_it_came, in_words
 from connector_resources.errors import ConfigurationError, ConnectorError, DestinationUnwritable, RequestBudgetSpent
 
 if TYPE_CHECKING:
@@ -228,8 +228,15 @@ def _source(
 
 
 def _named(names: Sequence[str]) -> list[str] | str:
-    """Return the streams that are asked for, all where none is."""
-    found = [name.strip() for text in names for name in text.split(",") if name.strip()]
+    """Return the streams that are asked for, all where the option is not given.
+
+    Raises UsageError for one that names none: a variable that is not set shall not read the whole account.
+    """
+    found: list[str] = []
+    for text in names:
+        if not (named := [name.strip() for name in text.split(",") if name.strip()]):
+            raise click.UsageError("--streams names no stream. Leave it out for all, or name some: --streams a,b.")
+        found.extend(named)
     return "*" if not found or found == ["*"] else found
 
 
@@ -420,7 +427,7 @@ def _show_records(output: Output, title: str, records: Sequence[Mapping[str, Any
         output.text(f"{title}: no records.")
         return
     fields = dict.fromkeys(field for record in records for field in record)
-    rows = [(field, *(record.get(field) for record in records)) for field in fields]
+    rows = [(field, *(as_it_came(record.get(field)) for record in records)) for field in fields]
     output.table(("field", *(f"record {number + 1}" for number in range(len(records)))), rows, title=title, cut=200)
 
 

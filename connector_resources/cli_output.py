@@ -142,7 +142,14 @@ def shown(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return as_it_came(value)
+
+
+def as_it_came(value: object) -> str:
+    """Return a value of a record: a number may be an id or a year, so it has no separators."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _as_json(value: object) -> Any:

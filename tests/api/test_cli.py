@@ -263,7 +263,11 @@ def test_a_file_that_cannot_be_read_is_told_by_name(desk: Path, name: str) -> No
         ("check", "aha", "--set", "url=acme.aha.io"),
         ("preview", "faker", "--streams", "user"),
         ("preview", "faker", "--limit", "0"),
+        ("preview", "faker", "--streams", ""),
         ("read", "faker", "--streams", "user"),
+        ("read", "faker", "--streams", ""),
+        ("read", "faker", "--streams", " , "),
+        ("read", "faker", "--streams", "users", "--streams", " "),
         ("read", "faker", "--start-date", "soon"),
         ("read", "faker", "--strategy", "upsert"),
         ("read", "faker", "--limt", "3"),
@@ -349,6 +353,21 @@ def test_a_preview_shows_the_first_records_and_stores_nothing(desk: Path) -> Non
     assert "faker.users" in table
     assert shown["users"][1]["email"] in table
     assert not (desk / "data").exists()
+
+
+def test_a_preview_shows_values_as_they_came(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from connector_resources.sources.faker import Faker
+
+    record = b'{"id": 8876506713, "year": 2019, "price": 1234.5, "is_new": false, "tags": [1000], "name": null}'
+    monkeypatch.setattr(Faker, "read", lambda *asked: iter([Page([record])]))
+    shown = run("preview", "faker", "--streams", "products").stdout
+    assert dict(re.findall(r"(?m)^  (\w+) +(\S.*?)$", shown.partition("──\n")[2])) == {
+        "id": "8876506713",
+        "year": "2019",
+        "price": "1234.5",
+        "is_new": "false",
+        "tags": "[1000]",
+    }
 
 
 def test_a_stream_that_cannot_be_previewed_hides_no_other(desk: Path, aha_file: str) -> None:
