@@ -109,6 +109,10 @@ def get_available_connectors(install_type: str | None = None) -> list[str]:
     return sorted(f"{_PREFIX}{kind.name}" for kind in discover())
 
 
+_OF_USE = ("_hydrated", "_opens")
+"""What a source finds out of its configuration when it is used."""
+
+
 def _kind(name: str) -> "type[resource.Source]":
     from connector_resources.sources import discover
 
@@ -169,6 +173,17 @@ class Source:
             return f"<Source {self.name}: {selected}, {self.mode}>"
         except ConnectorError:  # what is set contradicts itself; whoever uses it is told
             return f"<Source {self.name}: {selected}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle keeps: what it was told. What came with use is of this process."""
+        told = {name: value for name, value in vars(self).items() if name not in _OF_USE}
+        # The class of an account is made where it is asked for, and found under no name.
+        return {**told, "_connected": None, "_kind": (self._kind.connector, self._kind.name)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become the source that was told the same."""
+        connector, account = state["_kind"]
+        self.__dict__ |= {**state, "_kind": _kind(connector).named(account)}
 
     @property
     def name(self) -> str:
@@ -232,7 +247,7 @@ class Source:
 
         self._config = guarded(self._kind, config)
         self._connected = None
-        for known in ("_hydrated", "_opens"):
+        for known in _OF_USE:
             self.__dict__.pop(known, None)
 
     def get_config(self) -> dict[str, Any]:

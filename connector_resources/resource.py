@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -240,9 +241,29 @@ class Source(BaseModel):
                 raise ValidationError.from_exception_data(type(self).__name__, [problem], hide_input=True)
             super().__setattr__(name, value)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is the same account with the same settings, whatever the two have been used for."""
+        if not isinstance(other, Source):
+            return NotImplemented
+        return type(self) is type(other) and self._fields() == other._fields()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return what pickle keeps: the fields. What came with use, such as connections, is of this process."""
+        unused = type(self).model_construct(self.model_fields_set, **self._fields())
+        return super(Source, unused).__getstate__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return the same source, unused."""
+        copied = type(self).__new__(type(self))
+        copied.__setstate__(deepcopy(self.__getstate__(), memo))
+        return copied
+
     def changed(self, **changes: Any) -> Self:
         """Return the same source with other values of some fields."""
-        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+        return type(self)(**{**self._fields(), **changes})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
     @property
     def account(self) -> str:
@@ -335,7 +356,7 @@ class Source(BaseModel):
 
     def _options(self) -> str:
         """Return a short digest of the settings: what is read under others, another key's view say, is not resumed."""
-        options = {name: getattr(self, name) for name in type(self).model_fields if name not in _OF_THE_PACE}
+        options = {name: value for name, value in self._fields().items() if name not in _OF_THE_PACE}
         return hashlib.blake2b(repr(sorted(options.items())).encode(), digest_size=6).hexdigest()
 
 

@@ -33,7 +33,7 @@ class ReadResult(Mapping[str, CachedDataset]):
         self.source_name = source_name
         self._cache = cache
         self._streams = dict(streams)
-        self._aliases = aliases
+        self._aliases = dict(aliases)  # a proxy goes into no other process
 
     def __getitem__(self, stream: str) -> CachedDataset:
         if (found := self._streams.get(self._aliases.get(stream, stream))) is None:
@@ -85,6 +85,11 @@ class WriteResult:
         self.records = MappingProxyType(dict(records))
         self.files = MappingProxyType(dict(files))
         self.tables = MappingProxyType(dict(tables))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle makes the same again: of what goes into another process, which proxies do not."""
+        made_of = (self.destination, self.source_data, dict(self.records), dict(self.files), dict(self.tables))
+        return type(self), made_of
 
     @property
     def processed_records(self) -> int:

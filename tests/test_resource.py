@@ -1,9 +1,14 @@
 """What `Source.extract` does when a reading that was broken off cannot go on, and where an `HttpSource` reads."""
 
-from collections.abc import Iterator, Sequence
+import copy
+import pickle
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import PrivateAttr
 
 from connector_resources.errors import ConfigurationError, MissingCredential, PaginationLoop, RequestRejected
 from connector_resources.http.authenticators import NoAuthentication
@@ -188,3 +193,39 @@ def test_a_variable_of_the_wrong_kind_is_named_and_shown_unless_it_is_a_secret(v
     with pytest.raises(ConfigurationError) as caught:
         Varied.said_by({variable: "half"})
     assert str(caught.value) == message
+
+
+class Counting(Scripted):
+    """A source that remembers its use, which nothing can be pickled of."""
+
+    _used: list[object] = PrivateAttr(default_factory=list)
+
+
+def used(source: Source) -> Source:
+    if isinstance(source, Counting):
+        source._used.append(threading.Lock())
+    if isinstance(source, HttpSource):
+        source.tell_retries(lambda why: None)
+        assert source.client is source.client
+    return source
+
+
+COPIES = {"pickle": lambda source: pickle.loads(pickle.dumps(source)), "deepcopy": copy.deepcopy}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("source", [Counting(view="all"), Open(concurrency=3)], ids=["plain", "http"])
+def test_a_source_that_was_used_is_copied_as_one_that_was_not(source: Source, copied: Callable[[Source], Any]) -> None:
+    made = copied(used(source))
+    assert (type(made), dict(made)) == (type(source), dict(source))
+    assert made.__pydantic_fields_set__ == source.__pydantic_fields_set__
+    assert getattr(made, "_used", []) == []
+    assert getattr(made, "_client", None) is None
+
+
+def test_sources_are_equal_by_their_fields_and_not_by_their_use() -> None:
+    assert used(Open()) == Open() == used(Open())
+    assert hash(used(Open())) == hash(Open())
+    assert Open() != Open(concurrency=3)
+    assert Counting() != Scripted()
+    assert Open() != "open"

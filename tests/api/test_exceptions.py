@@ -1,5 +1,6 @@
 """The errors of the Python API: what they say, what they are, and what they never show."""
 
+import copy
 import json
 import logging
 import pickle
@@ -15,9 +16,11 @@ from connector_resources.errors import (
     ConnectorError,
     DestinationError,
     MissingCredential,
+    RateLimited,
     RequestRejected,
     UnknownStream,
 )
+from connector_resources.http.retry import TryAgain
 
 CANARY = "canary-5f2e91c07ab34d"
 ERRORS = [
@@ -168,5 +171,19 @@ def test_what_is_called_like_a_secret_is_taken_for_one(name: str, is_secret: boo
 @pytest.mark.parametrize("kind", ERRORS)
 def test_an_error_goes_through_pickle_whole(kind: type[exc.PyAirbyteError]) -> None:
     error = kind("What.", guidance="Do.", context={"n": 1})
-    copy = pickle.loads(pickle.dumps(error))
-    assert (type(copy), str(copy), vars(copy)) == (kind, str(error), vars(error))
+    copied = pickle.loads(pickle.dumps(error))
+    assert (type(copied), str(copied), vars(copied)) == (kind, str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestRejected("refused", status=403),
+        RateLimited("wait", wait_seconds=3.5),
+        TryAgain("GET /things: 500", ", three times", status=500, wait_seconds=None),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_is_made_of_more_than_its_text_goes_through_pickle_whole(error: ConnectorError) -> None:
+    for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert (type(copied), str(copied), vars(copied)) == (type(error), str(error), vars(error))

@@ -1,9 +1,12 @@
 """Sources of the Python API against the sandbox: what they say of themselves, and what they read."""
 
+import copy
 import itertools
 import json
+import pickle
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +22,7 @@ from connector_resources import destinations, exceptions, sources, terminal
 from connector_resources.caches import DuckDBCache
 from connector_resources.connecting import account_of_assets, first_day
 from connector_resources.environment import Mode
-from connector_resources.errors import ConfigurationError, ConnectorError, UnknownStream
+from connector_resources.errors import ConfigurationError, ConnectorError, RequestRejected, UnknownStream
 from connector_resources.progress import Progress, watched_by
 from connector_resources.sandbox.process import SandboxProcess
 from connector_resources.sources import discover
@@ -819,3 +822,44 @@ def test_where_bars_show_how_far_a_reading_is_no_line_does(desk: Path, capsys: p
 def test_a_script_that_reads_prints_nothing_to_stdout(desk: Path) -> None:
     code = "import connector_resources as ab; ab.get_source('faker', config={'count': 5}, streams='*').read()"
     assert said(child(code)) == ""
+
+
+# In another process
+
+COPIES = {"pickle": lambda each: pickle.loads(pickle.dumps(each)), "deepcopy": copy.deepcopy}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("account", [None, "drift_shop"])
+def test_a_source_that_was_used_is_copied_as_one_that_was_not(
+    desk: Path, account: str | None, copied: Callable[[Any], Any]
+) -> None:
+    source = ab.get_source("drift", ab.sandbox_config("drift"), account=account, streams="users", progress=False)
+    source.connected.client  # type: ignore[attr-defined]  # it is read over HTTP  # noqa: B018 -- makes it
+    made = copied(source)
+    assert (made.account, made.get_config(), made.get_selected_streams(), made.mode) == (
+        account or "drift",
+        source.get_config(),
+        ["users"],
+        "sandbox",
+    )
+    assert made.connected is not source.connected
+    assert made.connected.client is not source.connected.client  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_what_a_read_and_a_write_have_done_can_be_handed_to_another_process(
+    desk: Path, copied: Callable[[Any], Any]
+) -> None:
+    source = ab.get_source("faker", config=FAKER, progress=False)
+    result = source.read(DuckDBCache("cache.duckdb"), streams="*")
+    made = copied(result)
+    assert (repr(made), made.cache.db_path, len(made["users"])) == (repr(result), desk / "cache.duckdb", 50)
+    written = ab.get_destination("destination-csv", {"destination_path": "out"}).write(result)
+    again = copied(written)
+    assert (dict(again.records), dict(again.files)) == (dict(written.records), dict(written.files))
+    assert copied(exceptions.AirbyteConnectorReadError("Two failed.")).failed == {}
+    error = exceptions.AirbyteConnectorReadError("One failed.")
+    error.result, error.failed = result, {"purchases": RequestRejected("refused", status=403)}
+    told = copied(error)
+    assert (str(told), repr(told.result), told.failed["purchases"].status) == (str(error), repr(result), 403)
