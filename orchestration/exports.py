@@ -87,8 +87,8 @@ def _export(path: Path, name: str, said: Any, tables: Collection[str], folder: P
     form, delimiter = said.get("format", "csv"), said.get("delimiter", ",")
     if form not in get_args(Format):
         raise ConfigurationError(f"{where}: format must be one of {', '.join(get_args(Format))}.")
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ConfigurationError(f"{where}: delimiter must be one character, and no quote or line end.")
+    if not files.is_delimiter(delimiter):
+        raise ConfigurationError(f"{where}: delimiter must be one character of ASCII, and no quote or line end.")
     schema, _, stream = str(table).partition(".")
     conditions = (said["where"],) if "where" in said else ()
     file = Path(said.get("folder", folder)).expanduser() / f"{name}.{form}"

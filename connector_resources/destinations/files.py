@@ -45,16 +45,23 @@ class Written:
     size_bytes: int
 
 
+def is_delimiter(text: str) -> bool:
+    """Whether a text can stand between values: one character that DuckDB takes, of ASCII, and no quote or line end."""
+    return len(text) == 1 and "\0" < text < "\x80" and text not in '"\r\n'
+
+
 def write(selection: Selection, path: Path, form: Format, *, delimiter: str = ",") -> Written:
     """Write rows to a file, which replaces the one that is there once it is whole.
 
-    `delimiter` is one character, for CSV. Raises PartitionMissing where the stream was never landed, ConfigurationError
-    and DestinationUnwritable where the file cannot be written; the old one is then as it was.
+    `delimiter` is for CSV, see `is_delimiter`. Raises PartitionMissing where the stream was never landed,
+    ConfigurationError and DestinationUnwritable where the file cannot be written; the old one is then as it was.
     """
     options = FORMATS[form]
     if form == "csv":
-        if len(delimiter) != 1 or delimiter in '"\r\n':
-            raise ConfigurationError(f"{path}: a delimiter is one character, and no quote or line end. Take a comma.")
+        if not is_delimiter(delimiter):
+            raise ConfigurationError(
+                f"{path}: a delimiter is one character of ASCII, and no quote or line end. Take a comma."
+            )
         options += f", DELIMITER {literal(delimiter)}"
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

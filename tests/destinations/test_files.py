@@ -75,7 +75,7 @@ def test_a_csv_file_may_have_another_delimiter_but_not_any(tmp_path: Path) -> No
     path = tmp_path / "rows.csv"
     write(selection, path, "csv", delimiter=";")
     assert path.read_text().splitlines()[1].startswith('1;"a;b";')
-    for wrong in ("", ";;", '"', "\n"):
+    for wrong in ("", ";;", '"', "\n", "\r", "\0", "é", "😀"):
         with pytest.raises(ConfigurationError, match="a delimiter is one character"):
             write(selection, path, "csv", delimiter=wrong)
 

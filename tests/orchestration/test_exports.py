@@ -71,6 +71,7 @@ MISTAKES = {
     ),
     "no such format": ('[a]\ntable = "aha.ideas"\nformat = "xlsx"', "format must be one of csv, jsonl, parquet"),
     "no text": ('[a]\ntable = "aha.ideas"\nwhere = 5', "where must be a text"),
+    "a delimiter beyond ASCII": ('[a]\ntable = "aha.ideas"\ndelimiter = "é"', "delimiter must be one character"),
     "a delimiter": ('[a]\ntable = "aha.ideas"\ndelimiter = ";;"', "delimiter must be one character"),
     "a path for a name": ('["../a"]\ntable = "aha.ideas"', "a name is small letters, digits and underscores"),
     "names that differ in case": (
