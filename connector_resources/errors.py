@@ -8,7 +8,7 @@ ConnectorError
 │   ├── InvalidSlice            the dates asked for make no window
 │   ├── RequestBudgetSpent      the account's requests of the day do not suffice, or are spent
 │   ├── NotReplayable           nothing on disk can be landed again for what was asked
-│   └── TableTaken              a table holds other rows than those that are to be added
+│   └── TableTaken              a table is another program's, or holds other rows than those that are to be added
 ├── RequestError              the API did not answer as needed
 │   ├── RequestRejected         final: the same request would be refused again
 │   └── RequestRetryable        all tries are spent: run it again later
@@ -76,7 +76,7 @@ class NotReplayable(ConfigurationError):
 
 
 class TableTaken(ConfigurationError):
-    """A table holds the rows of another account, or was written in a way that does not go with what is asked now."""
+    """A table is another program's or account's, or was written in a way that does not go with what is asked now."""
 
 
 class RequestError(ConnectorError):

@@ -51,6 +51,7 @@ from connector_resources.destinations.duckdb_tables import (
     named,
     quoted,
     require_columns,
+    require_ours,
     tables_of,
     transaction,
     write_state,
@@ -375,8 +376,8 @@ class DuckDB:
         they are. With `keep_missing` rows stay whose records the spool does not have. With `replace_all` every other
         partition that was ever landed goes. `within` is called in the transaction before any row is touched, and may
         refuse it. Raises IncompleteRead, TooManyQuarantined, ShrunkSnapshot, OutdatedReading, MalformedPage,
-        InvalidSlice (a row of another partition), SchemaConflict, DestinationBusy or DestinationUnwritable; the table
-        is then as it was, and the spool is kept for the next run.
+        InvalidSlice (a row of another partition), TableTaken, SchemaConflict, DestinationBusy or DestinationUnwritable;
+        the table is then as it was, and the spool is kept for the next run.
         """
         where = f"{source}.{stream.name} {named(partitions)}"
         if not spool.is_complete:
@@ -415,6 +416,7 @@ class DuckDB:
             facts: Mapping[str, PartitionFacts] = batch.facts()
             preview = batch.preview()
             with self._attached(connection, read_only=False):
+                require_ours(connection, self.path, source, stream.name)
                 undeclared = tuple(checked.undeclared.values())
                 if not may_shrink:
                     batch.require_rows(where, self.max_shrunk_share, spool.parents_gone)
@@ -590,8 +592,9 @@ class DuckDB:
 
         With several partitions, `partition_column` names the column whose UTC day is a row's partition. Columns are
         matched by name; a frame that is written whole replaces its table with its columns. Dtypes the store does not
-        know are restored when the frame is read. Raises InvalidSlice for a row of another partition, SchemaConflict
-        for a column that cannot be stored exactly, DestinationBusy or DestinationUnwritable.
+        know are restored when the frame is read. Raises InvalidSlice for a row of another partition, TableTaken
+        for a table of another program, SchemaConflict for a column that cannot be stored exactly, DestinationBusy or
+        DestinationUnwritable.
         """
         stored, texts, dtypes = storable(f"{schema}.{name}", frame)
         # DuckDB takes a column without any text for numbers.
@@ -606,6 +609,7 @@ class DuckDB:
             declared = described(connection, "batch")
             facts = facts_of(connection, [column for column in declared if column != "_partition"], partitions, None)
             with self._attached(connection, read_only=False):
+                require_ours(connection, self.path, schema, name, endings=("",))
                 stored_columns = columns_of(connection, schema, name)
                 with transaction(connection):
                     connection.execute(f"CREATE SCHEMA IF NOT EXISTS store.{quoted(schema)}")

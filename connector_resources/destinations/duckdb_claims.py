@@ -20,6 +20,7 @@ from connector_resources.destinations.duckdb_tables import (
     landed_keys,
     literal,
     quoted,
+    require_ours,
     transaction,
 )
 from connector_resources.errors import TableTaken
@@ -72,6 +73,7 @@ def claim(store: DuckDB, schema: str, name: str, wanted: Claim, *, replace: bool
     `held` is called in the commit that replaces its rows. Raises TableTaken.
     """
     with store.refusals_named(f"{schema}.{name}"), store.attached(read_only=False) as connection:
+        require_ours(connection, store.path, schema, name)
         there = _claimed(connection) if columns_of(connection, "main", "_claims") else {}
         found = _require_free(connection, store.path, there, schema, name, wanted, replace=replace)
         is_others = found not in (None, wanted)

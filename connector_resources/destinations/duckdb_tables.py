@@ -19,12 +19,13 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from connector_resources.errors import InvalidSlice, SchemaConflict
+from connector_resources.errors import InvalidSlice, SchemaConflict, TableTaken
 from connector_resources.streams import ColumnType
 
 if TYPE_CHECKING:
@@ -194,6 +195,41 @@ def columns_of(connection: duckdb.DuckDBPyConnection, schema: str, name: str) ->
     except duckdb.CatalogException:
         return {}
     return {column.casefold(): kind for column, kind in kinds.items()}
+
+
+_OURS = {
+    "": {"_partition", "_loaded_at", "_run_id"},
+    "_current": {"_partition", "_loaded_at", "_run_id"},
+    "_deleted": {"_deleted_at", "_run_id"},
+    "_quarantine": {"record", "reason", "_partition", "_run_id"},
+}
+"""What the tables of a stream have had in every version of this project, by the ends of their names."""
+
+_THEIRS = {"_airbyte_": "of Airbyte or PyAirbyte", "_dlt_": "of dlt", "_sdc_": "of a Singer target",
+           "_fivetran_": "of Fivetran"}  # fmt: skip
+"""Whose a table is, by how its columns begin."""
+
+
+def require_ours(
+    connection: duckdb.DuckDBPyConnection, path: Path, schema: str, name: str, endings: Collection[str] = tuple(_OURS)
+) -> None:
+    """Raise TableTaken where another program has made what a table's name stands for, or that of one beside it.
+
+    `endings` are those of the tables to look at. Asked before a transaction, which a failed look-up ends in DuckDB 2.
+    """
+    for ending in endings:
+        columns = columns_of(connection, schema, f"{name}{ending}")
+        if columns and not columns.keys() >= _OURS[ending]:
+            whose = next(
+                (who for start, who in _THEIRS.items() if any(column.startswith(start) for column in columns)),
+                "of another program, or made by hand",
+            )
+            few = ", ".join(list(columns)[:5]) + (", …" if len(columns) > 5 else "")
+            raise TableTaken(
+                f"{schema}.{name}{ending} in {path} is there already and was not made by this project: it seems to be "
+                f"{whose} (columns: {few}). Nothing was changed. Rename or drop it, or land somewhere else: in another "
+                "file, with another schema_name or table_prefix of the cache, for assets in another DATA_FOLDER."
+            )
 
 
 MISSING_COLUMN = re.compile(r'(?:Referenced column|does not have a column named) "(.+?)"')

@@ -133,6 +133,7 @@ def test_a_table_of_ones_own_by_the_name_of_a_stream_is_main(cache: DuckDBCache)
     assert cache.run_sql_query("SELECT list_sort(list(id)) AS ids FROM main.users") == [{"ids": [1, 1, 2, 5]}]
     both = "SELECT count(DISTINCT u.id) AS n, count(DISTINCT main.users.id) AS main FROM users u, main.users"
     assert cache.run_sql_query(both) == [{"n": 2, "main": 3}]
+    assert pd.read_sql(both, cache.get_sql_engine()).to_dict("records") == [{"n": 2, "main": 3}]
     assert cache.run_sql_query("SELECT count(*) AS n FROM users") == [{"n": len(cache["users"])}] == [{"n": 2}]
     cache.execute_sql("DELETE FROM main.users WHERE id = 1")
     cache.execute_sql("ALTER TABLE main.users ADD COLUMN n INTEGER; DROP TABLE main.users")

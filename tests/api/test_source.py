@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import duckdb
 import pytest
 import requests
 
@@ -713,6 +714,27 @@ def test_what_assets_have_landed_of_one_source_is_not_mixed_with_another(desk: P
     with pytest.raises(exceptions.AirbyteConnectorReadError, match="Their rows would mix"):
         aha(streams="users").read(into_the_same)
     assert len(faker(streams="users").read()["users"]) == 50
+
+
+@pytest.mark.parametrize("strategy", ["auto", "append", "merge", "replace"])
+def test_a_table_that_pyairbyte_has_made_is_refused_before_anything_is_read(desk: Path, strategy: Any) -> None:
+    cache = DuckDBCache("theirs.duckdb", schema_name="main")
+    theirs = "SELECT 1 AS id, 'Ada' AS name, '01J' AS _airbyte_raw_id, now() AS _airbyte_extracted_at"
+    with duckdb.connect(str(cache.db_path)) as connection:
+        connection.execute(f"CREATE TABLE main.users AS {theirs}")
+        before = connection.execute("FROM main.users").fetchall()
+    source = faker(streams="users")
+    with pytest.raises(
+        exceptions.AirbyteConnectorReadError,
+        match=r"main\.users in .*theirs\.duckdb is .* of Airbyte or PyAirbyte.*another",
+    ):
+        source.read(cache, write_strategy=strategy)
+    with duckdb.connect(str(cache.db_path)) as connection:
+        assert connection.execute("FROM main.users").fetchall() == before
+        assert connection.execute("SELECT table_name FROM duckdb_tables()").fetchall() == [("users",)]
+    assert source.connected.statistics.requests == 0
+    with_prefix = DuckDBCache("theirs.duckdb", schema_name="main", table_prefix="our_")
+    assert len(source.read(with_prefix)["users"]) == 50
 
 
 def test_live_rows_of_another_account_than_the_assets_are_not_landed_beside_theirs(desk: Path) -> None:

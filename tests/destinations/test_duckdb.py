@@ -27,6 +27,7 @@ from connector_resources.errors import (
     DestinationUnwritable,
     MalformedPage,
     SchemaConflict,
+    TableTaken,
 )
 from connector_resources.streams import Slice
 from tests.destinations.things import MARCH_1, THINGS, destination, land, numbers, thing
@@ -524,8 +525,7 @@ land(store, thing(2))
 @pytest.mark.parametrize(
     "meddling",
     [
-        "CREATE TABLE source.things_quarantine (something INTEGER)",
-        "DROP VIEW source.things_current; CREATE TABLE source.things_current (id VARCHAR)",
+        "DROP VIEW source.things_current; CREATE TABLE source.things_current AS FROM source.things",
         "ALTER TABLE source.things ADD COLUMN mine INTEGER; ALTER TABLE source.things ALTER COLUMN mine SET NOT NULL",
         "DROP TABLE _state; CREATE TABLE _state (partition VARCHAR)",
     ],
@@ -549,6 +549,63 @@ def test_a_statement_that_fails_in_the_middle_leaves_everything_as_it_was(store:
     assert str(told.value).startswith("source.things 2026-03-01: ")
     assert store.query("SELECT * FROM source.things ORDER BY ALL") == rows
     assert store.query("SELECT * FROM _state ORDER BY ALL") == state
+
+
+@pytest.mark.parametrize(
+    ("meddling", "table", "whose"),
+    [
+        ("CREATE TABLE source.things (_airbyte_raw_id VARCHAR, id VARCHAR)", "things", "of Airbyte or PyAirbyte"),
+        ("CREATE TABLE source.things (id VARCHAR, _dlt_id VARCHAR)", "things", "of dlt"),
+        ("CREATE TABLE source.things (id VARCHAR)", "things", "of another program, or made by hand"),
+        ("CREATE VIEW source.things AS SELECT 1 AS id", "things", "of another program, or made by hand"),
+        ("CREATE TABLE source.things_quarantine (id INTEGER)", "things_quarantine", "of another program"),
+        ("CREATE VIEW source.things_current AS SELECT 1 AS id", "things_current", "of another program"),
+        ("CREATE TABLE source.things_deleted (id VARCHAR)", "things_deleted", "of another program"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["day", "snapshot"])
+def test_a_table_of_another_program_is_not_landed_into(
+    store: DuckDB, meddling: str, table: str, whose: str, kind: str
+) -> None:
+    if table != "things":
+        land(store, thing(1), stream=daily(n="integer"))
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS source;" + meddling.replace("CREATE ", "CREATE OR REPLACE "))
+        before = everything(connection)
+    stream = snapshot("things", id="string", n="integer") if kind == "snapshot" else daily(n="integer")
+    with pytest.raises(
+        TableTaken, match=rf"^source\.{table} in .*{store.path.name} is there already .*{whose}.*_prefix"
+    ):
+        land(store, thing(1), stream=stream, window=None if kind == "snapshot" else window("2026-03-01"))
+    with duckdb.connect(str(store.path)) as connection:
+        assert everything(connection) == before
+
+
+def test_a_frame_does_not_take_the_place_of_another_programs_table(store: DuckDB) -> None:
+    frame = pd.DataFrame({"n": [1]})
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("CREATE SCHEMA frames; CREATE TABLE frames.per_day AS SELECT 5 AS n")
+    with pytest.raises(TableTaken, match=r"^frames\.per_day in .* made by hand \(columns: n\)"):
+        store.write_frame("frames", "per_day", frame, partitions=["all"], run_id="run")
+    assert store.query("FROM frames.per_day") == [(5,)]
+
+
+def test_a_table_of_ours_whose_state_is_gone_is_landed_into(store: DuckDB) -> None:
+    land(store, thing(1))
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("DROP TABLE _state; ALTER TABLE source.things DROP COLUMN _extra")
+    land(store, thing(2))
+    assert numbers(store) == [2]
+
+
+def everything(connection: duckdb.DuckDBPyConnection) -> list[Any]:
+    """Return the tables and views there are, and their rows."""
+    names = connection.execute(
+        "SELECT table_schema, table_name, table_type FROM information_schema.tables ORDER BY ALL"
+    ).fetchall()
+    return [(name, connection.execute(f'FROM "{name[0]}"."{name[1]}" ORDER BY ALL').fetchall()) for name in names]
 
 
 def test_what_the_reader_cannot_read_at_all_is_named(store: DuckDB) -> None:
