@@ -9,11 +9,15 @@ Instants are `2026-03-01T10:00:00.000000Z` in CSV and JSON. Nested data is JSON 
 the fields nobody declared, where there are any.
 
 A file is written beside its place, brought to the disk and then renamed: whoever reads it sees the old one or the new
-one, and a write that fails leaves the old one.
+one, and a write that fails leaves the old one. What a writer that was killed has left beside its place is removed by
+later ones of the same place once nothing was written to it for a day: whoever still writes is not stopped, on whatever
+host.
 """
 
 import contextlib
 import os
+import re
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +38,10 @@ FORMATS: Mapping[Format, str] = {
     "parquet": "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000",
 }
 """DuckDB's options for each format."""
+
+
+_LEFT_SECONDS = 24 * 60 * 60
+"""A file that nobody has written to for so long is not written any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ def write(selection: Selection, path: Path, form: Format, *, delimiter: str = ",
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path)
         rows = selection.copy_to(unfinished, options, instants_as_text=form != "parquet")
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
@@ -80,3 +89,13 @@ def write(selection: Selection, path: Path, form: Format, *, delimiter: str = ",
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
     return Written(path, rows, size_bytes)
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what killed writers of a file have left, as far as that is allowed."""
+    of_a_writer = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]{32}")
+    with contextlib.suppress(OSError):
+        for left in filter(lambda each: of_a_writer.fullmatch(each.name), path.parent.iterdir()):
+            with contextlib.suppress(OSError):  # another writer removes it, too
+                if time.time() - left.lstat().st_mtime > _LEFT_SECONDS:
+                    left.unlink()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -139,3 +140,28 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DestinationUnwritable, match=r"file.rows.csv cannot be written"):
         write(selection, tmp_path / "file" / "rows.csv", "csv")
+
+
+def test_what_a_killed_writer_has_left_is_removed_after_a_day_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "rows[1].csv"
+    path.parent.mkdir()
+    now, old = time.time(), 25 * 60 * 60
+    digits = "0123456789abcdef" * 2
+    ages = {
+        f".rows[1].csv.{digits}": old,
+        f".rows[1].csv.{digits[::-1]}": old - 2 * 60 * 60,  # somebody may be writing it
+        f".rows1.csv.{digits}": old,
+        f"rows[1].csv.{digits}": old,
+        ".rows[1].csv.backup": old,
+    }
+    for name, age in ages.items():
+        (path.parent / name).write_text("")
+        os.utime(path.parent / name, (now - age, now - age))
+    (path.parent / f".rows[1].csv.{'0' * 32}").mkdir()  # of nobody here, and no file
+    os.utime(path.parent / f".rows[1].csv.{'0' * 32}", (now - old, now - old))
+    write(rows(tmp_path, row(1)), path, "csv")
+    assert {each.name for each in path.parent.iterdir()} == {
+        path.name,
+        f".rows[1].csv.{'0' * 32}",
+        *list(ages)[1:],
+    }
