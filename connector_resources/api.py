@@ -14,7 +14,7 @@ that a script goes on where a scheduled run has stopped, and the other way round
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
@@ -118,11 +118,20 @@ def _kind(name: str) -> "type[resource.Source]":
 
     kinds = {kind.name: kind for kind in discover()}
     if (found := kinds.get(name.removeprefix(_PREFIX))) is None:
+        meant = _meant(name.removeprefix(_PREFIX), kinds, _PREFIX)
         raise AirbyteConnectorNotRegisteredError(
-            f"There is no connector {name!r}. There are {', '.join(_PREFIX + each for each in sorted(kinds))}.",
+            f"There is no connector {name!r}.{meant} There are {', '.join(_PREFIX + each for each in sorted(kinds))}.",
             connector_name=name,
         )
     return found
+
+
+def _meant(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return a question about the name that is nearest to one that is not known; nothing where none is near."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    return f" Did you mean {prefix}{close[0]}?" if close else ""
 
 
 class Source:
@@ -401,7 +410,7 @@ class Source:
             stream = self._kind.stream(name)
         except UnknownStream as error:
             raise AirbyteStreamNotFoundError(
-                f"{self.name} has no stream {name!r}.",
+                f"{self.name} has no stream {name!r}.{_meant(str(name), self.get_available_streams())}",
                 stream_name=str(name),
                 connector_name=self.name,
                 available_streams=self.get_available_streams(),
@@ -597,6 +606,7 @@ class Source:
         """
         from connector_resources.caches import cache_to_read_into
         from connector_resources.connecting import first_day
+        from connector_resources.resource import HttpSource
         from connector_resources.results import ReadResult
         from connector_resources.sync import Sync
         from connector_resources.watching import watcher
@@ -604,6 +614,8 @@ class Source:
         del skip_validation
         strategy = _strategy(write_strategy)
         selected = self._wanted(streams)
+        if isinstance(self.connected, HttpSource):
+            self.connected.authenticator()  # where a credential is missing no database is made
         cache = cache_to_read_into(cache)
         cache.bind(self.mode)
         if cache.is_of_assets:

@@ -9,9 +9,11 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -222,9 +224,16 @@ def _source(
         progress=False if output.is_json or not progress else None,
     )
     source.validate_config()
-    if source.mode == "sandbox" and not source.get_config() and mode is None:
+    if source.mode == "sandbox" and not source.get_config() and mode is None and _has_account(source):
         output.say(f"{source.name} reads the sandbox; --mode live or --config reads an account.")
     return source
+
+
+def _has_account(source: "Source") -> bool:
+    """Whether there is a vendor; what a source makes up is the same in the sandbox and live."""
+    from connector_resources.resource import HttpSource
+
+    return issubclass(_kind(source), HttpSource)
 
 
 def _named(names: Sequence[str]) -> list[str] | str:
@@ -516,6 +525,26 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().absolute())
 
 
+def _require_folder(form: str, folder: Path) -> None:
+    """Raise PyAirbyteInputError for a folder that cannot be made or written to; what is made for that does not stay."""
+    from connector_resources.exceptions import PyAirbyteInputError
+
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PyAirbyteInputError(
+            f"--{form}: the folder {folder} cannot be made or written to ({error.strerror}).",
+            guidance="Name another; nothing was read.",
+        ) from error
+    finally:
+        for each in made:
+            with suppress(OSError):  # it was not made, or another process has put something into it
+                each.rmdir()
+
+
 def _require_begun(source: "Source", start_date: str | None) -> None:
     """Raise UsageError for a first day that has not begun, where a stream is to be read by day."""
     from connector_resources.connecting import first_day
@@ -726,6 +755,8 @@ def _read(
     from connector_resources.contents import contents
     from connector_resources.exceptions import AirbyteConnectorReadError
 
+    for form, folder in begun.files.items():
+        _require_folder(form, Path(folder))
     cache = _cache(begun.duckdb, begun.mode)
     failed: Mapping[str, ConnectorError] = {}
     records, read = 0, set[str]()

@@ -254,7 +254,7 @@ class Sync:
 
     def _read(self, stream: Stream, above: object, source: Source) -> Generator[object, None, StreamRead]:
         if isinstance(above, ConnectorError):
-            raise _below(stream, _above(stream), above) from above
+            raise _below(_above(stream), above) from above
         began, before = time.monotonic(), replace(source.statistics)
         stored = stored_as(stream, self.cache)
         schema = self.cache.schema_of(self.source.name)
@@ -287,7 +287,7 @@ class Sync:
         now = self._now or self.clock()
         days = days_between(self.start, now.date())
         if not days:
-            raise InvalidSlice(f"{stream.name}: the first day to read, {self.start}, has not begun (UTC).")
+            raise InvalidSlice(f"The first day to read, {self.start}, has not begun (UTC).")
         readings = self._readings(schema, stored.name)
         if self.strategy == "append" and (last := _last(readings)) is not None:
             days = days_between((last - SETTLED).date(), now.date())
@@ -525,5 +525,5 @@ def _above(stream: Stream) -> str:
     return "" if stream.parent is None else stream.parent.stream.name
 
 
-def _below(stream: Stream, parent: str, reason: ConnectorError) -> ConnectorError:
-    return ConnectorError(f"{stream.name} was not read, for it is read under {parent}, which failed: {reason}")
+def _below(parent: str, reason: ConnectorError) -> ConnectorError:
+    return ConnectorError(f"Not read, for it is read under {parent}, which failed: {reason}")

@@ -286,6 +286,9 @@ def test_what_cannot_be_is_told_before_anything_is_read_and_ends_with_two(desk: 
 def test_errors_speak_of_commands_and_not_of_python(desk: Path) -> None:
     assert "`headrace connectors` lists those there are" in run("check", "hubspot", code=2).stderr
     assert "`headrace spec` has what the connector takes" in run("check", "faker", "--set", "a=1", code=2).stderr
+    assert "Did you mean source-faker? There are" in run("check", "source-fakr", code=2).stderr
+    assert "Did you mean users?" in run("read", "faker", "--streams", "usrs", code=2).stderr
+    assert "Did you mean" not in run("check", "hubspot", code=2).stderr
     other = ("check", "aha", "--mode", "sandbox", "--set", "url=acme", "--set", f"api_key={SECRET}")
     assert "Give it --mode live" in run(*other, code=2).stderr
 
@@ -331,7 +334,9 @@ def test_a_secret_is_in_nothing_that_a_command_prints_or_keeps_outside_the_state
 def test_a_check_says_what_it_reads_and_fails_with_one(desk: Path, small_sandbox: SandboxProcess) -> None:
     result = run("check", "source-faker")
     assert result.stdout == "source-faker can be read (sandbox).\n"
-    assert "source-faker reads the sandbox" in result.stderr
+    assert result.stderr == ""
+    hint = "source-drift reads the sandbox; --mode live or --config reads an account."
+    assert hint in run("check", "source-drift").stderr
     ok = run("check", "faker", "--json")
     assert (json.loads(ok.stdout), ok.stderr) == (
         {"connector": "source-faker", "account": "faker", "mode": "sandbox", "ok": True},
@@ -500,11 +505,53 @@ def test_a_refusal_that_needs_a_word_of_a_person_says_which_option_gives_it(
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_no_traceback(desk: Path) -> None:
-    (desk / "out").write_text("a file")
-    assert "out" in run("read", "faker", "--streams", "users", *FAKER, "--csv", "out/below", code=1).stderr
+    run("read", "faker", "--streams", "users", *FAKER)
     (desk / "data" / "state" / "reads").rename(desk / "aside")
     (desk / "data" / "state" / "reads").write_text("a file")
     assert "reads" in run("read", "faker", "--streams", "users", *FAKER, code=1).stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_folder_for_files_that_cannot_be_made_is_told_before_anything_is_read(desk: Path, form: str) -> None:
+    (desk / "out").write_text("a file")
+    told = run("read", "faker", "--streams", "users", *FAKER, f"--{form}", "out/below/it", code=2).stderr
+    assert f"--{form}: the folder {desk}/out/below/it cannot be made or written to (Not a directory)" in told
+    assert [path.name for path in desk.iterdir()] == ["out"]
+    assert _unfinished() == []
+
+
+def test_a_folder_for_files_that_cannot_be_written_to_any_more_hides_no_other_read(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _interrupted(desk, _read_of("users"))
+    _interrupted(desk, _read_of("users", files={"csv": str(desk)}))
+
+    def refused(**where: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(where["dir"]))
+
+    monkeypatch.setattr("connector_resources.cli.TemporaryFile", refused)
+    result = run("resume", code=1)
+    assert f"--csv: the folder {desk} cannot be made or written to (Permission denied). Name another" in result.stderr
+    assert "1 of 1 streams are left" in result.stderr
+    assert "faker.users" in result.stdout
+
+
+def test_a_folder_for_files_that_no_file_comes_to_is_not_made(desk: Path) -> None:
+    run("read", "aha", "--mode", "live", "--streams", "goals", "--csv", "out/below", code=1)
+    assert list(desk.glob("out*")) == []
+
+
+@pytest.mark.parametrize("connector", ["aha", "drift"])
+def test_a_live_read_without_a_credential_leaves_nothing(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, connector: str
+) -> None:
+    monkeypatch.setenv("AHA_SUBDOMAIN", "acme")
+    for variable in ("AHA_API_KEY", "DRIFT_ACCESS_TOKEN", "DRIFT_CLIENT_ID", "DRIFT_REFRESH_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    streams = "goals,key_results" if connector == "aha" else "users"
+    assert "is not set" in run("read", connector, "--mode", "live", "--streams", streams, code=1).stderr
+    assert [path for path in (desk / "data").rglob("*") if path.is_file()] == []
+    assert data("state") == {"databases": [], "unfinished_reads": []}
 
 
 # Interruptions
@@ -652,7 +699,9 @@ def test_streams_that_are_refused_with_their_parents_are_nothing_to_go_on_with(
 ) -> None:
     monkeypatch.setenv("PARTITIONS_START", "2130-01-01")
     result = run("read", "drift", "--streams", "conversations,messages", code=1)
-    assert "messages: " in result.stderr
+    reason = "The first day to read, 2130-01-01, has not begun (UTC)."
+    below = f"messages: Not read, for it is read under conversations, which failed: {reason}"
+    assert result.stderr.endswith(f"Error: conversations: {reason} · {below}\n")
     monkeypatch.delenv("PARTITIONS_START")
     assert _unfinished() == []
 
@@ -895,9 +944,11 @@ def test_a_note_that_cannot_be_removed_while_it_is_open_counts_no_more_all_the_s
 
 def test_a_read_that_brought_nothing_shows_nothing_on_stdout(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AHA_SUBDOMAIN", raising=False)
+    monkeypatch.setenv("AHA_API_KEY", SECRET)
     result = run("read", "aha", "--mode", "live", "--streams", "goals", "--no-progress", code=1)
     assert result.stdout == ""
     assert "AHA_SUBDOMAIN is not set" in result.stderr
+    assert data("state") == {"databases": [], "unfinished_reads": []}
 
 
 def test_who_is_at_the_same_read_leaves_the_note_to_the_first(tmp_path: Path) -> None:

@@ -363,7 +363,7 @@ def test_a_stream_that_fails_takes_its_substreams_along_and_no_other(tmp_path: P
     with nothing_is_left():
         outcome = read(tmp_path, shop(tmp_path, vendor), PARTS, B, C)
     assert (list(outcome.read), list(outcome.failed)) == (["b", "c"], ["a", "parts"])
-    assert "parts was not read, for it is read under a, which failed" in str(outcome.failed["parts"])
+    assert "Not read, for it is read under a, which failed" in str(outcome.failed["parts"])
 
 
 class Failing(Unwatched):
