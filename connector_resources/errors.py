@@ -30,18 +30,16 @@ ConnectorError
 A message says what happened, where, and what to do; it never holds a secret, a query string or a body.
 """
 
-from typing import Any
-
 
 class ConnectorError(Exception):
     """Anything this project raises on purpose. It goes from one process to another whole, but for what caused it."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Return how pickle makes the same again: not by what the class is called with, which has names of its own."""
         return _again, (type(self), self.args, self.__dict__)
 
 
-def _again(kind: type[ConnectorError], arguments: tuple[Any, ...], state: dict[str, Any]) -> ConnectorError:
+def _again(kind: type[ConnectorError], arguments: tuple[object, ...], state: dict[str, object]) -> ConnectorError:
     error = kind.__new__(kind, *arguments)
     error.__dict__.update(state)
     return error
