@@ -33,6 +33,7 @@ _IN_PYTHON = (
     ("write_strategy='replace'", "--strategy replace"),
     ("write_strategy='append'", "--strategy append"),
     ("schema_name or table_prefix", "--account"),
+    ("a cache of its own, such as new_local_cache()", "a database of its own, with --duckdb FILE"),
     ("give one of them another cache", "give one of them another --duckdb"),
     ("Give it mode='live'", "Give it --mode live"),
     ("Give it mode='sandbox'", "Give it --mode sandbox"),

@@ -286,6 +286,8 @@ def test_what_cannot_be_is_told_before_anything_is_read_and_ends_with_two(desk: 
 def test_errors_speak_of_commands_and_not_of_python(desk: Path) -> None:
     assert "`headrace connectors` lists those there are" in run("check", "hubspot", code=2).stderr
     assert "`headrace spec` has what the connector takes" in run("check", "faker", "--set", "a=1", code=2).stderr
+    append = ("read", "faker", "--streams", "users", "--strategy", "append")
+    assert run(*append, code=2).stderr.endswith("Give it a database of its own, with --duckdb FILE.\n")
     assert "Did you mean source-faker? There are" in run("check", "source-fakr", code=2).stderr
     assert "Did you mean users?" in run("read", "faker", "--streams", "usrs", code=2).stderr
     assert "Did you mean" not in run("check", "hubspot", code=2).stderr
