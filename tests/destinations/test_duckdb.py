@@ -809,8 +809,8 @@ class Told(BaseException):
 def told(*_):
     raise Told
 
-if sys.argv[2] == "Told":
-    signal.signal(signal.SIGINT, told)
+# Said in either case, for who is started in the background ignores it.
+signal.signal(signal.SIGINT, told if sys.argv[2] == "Told" else signal.default_int_handler)
 folder = Path(sys.argv[1])
 try:
     with DuckDB(folder / "x.duckdb", folder / "temporary").attached(read_only=False) as connection:
