@@ -577,6 +577,11 @@ def _require_mode(path: Path, mode: Mode, held: Collection[Mode]) -> None:
 
 # Queries
 
+_READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+_READING = {"pivot", "unpivot", "select", "from", "with", "("}
+"""How a text begins that only reads, where DuckDB does not tell."""
+
 
 def is_query(sql: str) -> bool:
     """Return whether all statements of a text only read. Raises what DuckDB says of a text that is no SQL."""
@@ -584,11 +589,6 @@ def is_query(sql: str) -> bool:
     if any(not statement.query or statement.type.name == "MULTI" for statement in found):
         return first_word(sql) in _READING  # a PIVOT, of which DuckDB makes several statements
     return all(statement.type in _READS for statement in found)
-
-
-_READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-
-_READING = {"pivot", "unpivot", "select", "from", "with", "("}
 
 
 def _statements(sql: str) -> list[str]:

@@ -514,7 +514,7 @@ def read(
         full_refresh=full_refresh,
         start_date=account["start_date"],
         duckdb=_absolute(duckdb),
-        files={form: str(Path(folder).expanduser().absolute()) for form, folder in folders.items() if folder},
+        files={form: path for form, folder in folders.items() if (path := _absolute(folder or None))},
         config_file=_absolute(account["file"]) if account["file"] != "-" else None,
         has_config=account["file"] is not None or bool(account["pairs"]),
     )

@@ -288,17 +288,13 @@ class Sync:
         days = days_between(self.start, now.date())
         if not days:
             raise InvalidSlice(f"The first day to read, {self.start}, has not begun (UTC).")
-        readings = self._readings(schema, stored.name)
+        readings = _believed(self.cache.store, schema, stored.name)
         if self.strategy == "append" and (last := _last(readings)) is not None:
             days = days_between((last - SETTLED).date(), now.date())
         elif self.strategy in ("auto", "merge") and not self.is_full:
             above = _landed_above(self.cache.store, schema, stored, days)
             days = tuple(day for day in days if _is_due(day, readings.get(day), above.get(day)))
-        try:
-            days = tuple(within_horizon(stream, days, now)) if days else ()
-        except InvalidSlice:  # none of these days is listed any more
-            return ()
-        return blocks(days)
+        return blocks(_listed(stream, days, now))
 
     def _landed(
         self,
@@ -385,7 +381,7 @@ class Sync:
         if not stream.selects_a_window:
             return None
         whole = window(keys)
-        last = _last(self._readings(schema, stored.name)) if self.strategy == "append" else None
+        last = _last(_believed(self.cache.store, schema, stored.name)) if self.strategy == "append" else None
         # An API may be slow to list a record, or its clock be late. What is met again is left out when it lands.
         return whole if last is None else Window(max(last - SETTLED, whole.start), whole.end)
 
@@ -400,16 +396,13 @@ class Sync:
 
     def _not_read_under(self, stored: Stream, parent: Stream, schema: str) -> list[str]:
         """Return what was appended of a parent since its substream was read last: now, or by a read that failed."""
-        store, last = self.cache.store, _last(self._readings(schema, stored.name))
+        store, last = self.cache.store, _last(_believed(self.cache.store, schema, stored.name))
         landings = landings_of(store, schema, parent.name, store.landed_partitions(schema, parent.name))
         return sorted(
             key
             for key, landing in landings.items()
             if last is None or landing.landed_at >= last or key in self._appended.get(parent.name, ())
         )
-
-    def _readings(self, schema: str, name: str) -> Mapping[str, datetime | None]:
-        return _believed(self.cache.store, schema, name)
 
     def _last_landed(self, schema: str, name: str, keys: Sequence[str], runs: Collection[str]) -> float:
         """Return when any of the partitions was last landed by another run than these."""
@@ -467,14 +460,17 @@ def days_left(
 
     def is_left(day: str) -> bool:
         read = readings.get(day)
-        if read is None or read >= since or not is_full:
-            return _is_due(day, read, above.get(day), since)
-        return True
+        is_asked_again = is_full and read is not None and read < since
+        return is_asked_again or _is_due(day, read, above.get(day), since)
 
-    left = [day for day in days if is_left(day)]
+    return _listed(stream, [day for day in days if is_left(day)], since)
+
+
+def _listed(stream: Stream, days: Sequence[str], at: datetime) -> Sequence[str]:
+    """Return those of these days that the API still listed at an instant."""
     try:
-        return within_horizon(stream, left, since) if left else ()
-    except InvalidSlice:
+        return tuple(within_horizon(stream, days, at)) if days else ()
+    except InvalidSlice:  # none of them
         return ()
 
 

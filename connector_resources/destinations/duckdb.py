@@ -101,9 +101,10 @@ _WORTH_A_THREAD_BYTES = 1_000_000
 _FIRST_WARNING_SECONDS, _NEXT_WARNING_SECONDS = 5.0, 30.0
 
 _STALE_AFTER_SECONDS = 24 * 3600.0
+"""What a process that was killed has left in the temporary folder is removed after this time."""
+
 _INTERRUPTED = "Query interrupted"
 """What DuckDB makes a RuntimeError of when a signal comes while it is at work, whatever the signal's handler raised."""
-"""What a process that was killed has left in the temporary folder is removed after this time."""
 
 
 @dataclass(frozen=True, slots=True)
