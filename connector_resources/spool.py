@@ -49,6 +49,11 @@ _RESUME_WITHIN_SECONDS = 6 * 3600.0
 """An interrupted reading older than this starts over: its first pages would be older than its last by that much."""
 _CLOCK_SET_BACK_SECONDS = 24 * 3600.0
 """A reading that seems to have begun later than that from now has a damaged manifest."""
+_LEFT_FREE_SHARE, _LEFT_FREE_BYTES = 0.05, 1 << 30
+"""A long reading leaves this share of its disk free, and needs leave no more bytes than these: the machine, the landing
+and everybody else work on the same disk."""
+_SHORT_BYTES = 64 << 20
+"""A reading that is no longer than that is not long: it may take what there is."""
 _PAUSED_SECONDS = 48 * 3600.0
 """So long after its last pause one is gone on with all the same: from any hour of a day to any of the next."""
 
@@ -335,6 +340,8 @@ class SpoolWriter:
             number, len(page.records), end, checksum, longest, page.token, page.total, page.is_gone, page.ends_list
         )
         try:
+            if end > _SHORT_BYTES:
+                _require_room(spool.folder, len(lines))
             _write(self._pages, lines)
             if time.monotonic() - self._synced_at > _SYNC_EVERY_SECONDS:
                 os.fsync(self._pages.fileno())
@@ -786,6 +793,18 @@ def _lines(number: int, page: Page) -> tuple[bytes, int]:
         records = [_one_line(record) for record in records]
     longest = len(prefix) + max(map(len, records)) + len(b"}")
     return prefix + (b"}\n" + prefix).join(records) + b"}\n", longest
+
+
+def _require_room(folder: Path, more_bytes: int) -> None:
+    """Raise DestinationUnwritable where a disk would be all but full with so many bytes more."""
+    disk = shutil.disk_usage(folder)
+    left_free = min(_LEFT_FREE_BYTES, int(disk.total * _LEFT_FREE_SHARE))
+    if disk.free - more_bytes < left_free:
+        raise DestinationUnwritable(
+            f"The spool {folder} is not written any further: its disk has {disk.free / 1e9:,.1f} GB left, and a long "
+            f"reading leaves {left_free / 1e9:,.1f} GB of it free. Make room, set another folder or ask for less; the "
+            "tables are as they were, and what was read is kept."
+        )
 
 
 def _one_line(record: bytes) -> bytes:

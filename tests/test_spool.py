@@ -1,12 +1,14 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -331,6 +333,48 @@ except Exception as error:
     spool = reopened(tmp_path)
     assert (spool.token, spool.resumed_pages, len(written(spool))) == ("after 2", 3, 3)
     assert spool.pages_file.stat().st_size == spool.size_bytes < 100_000
+
+
+@pytest.mark.parametrize(("total", "left_free"), [(10 << 30, (10 << 30) * 5 // 100), (1 << 40, 1 << 30)])
+def test_a_long_reading_leaves_some_of_the_disk_free_and_is_gone_on_with_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int, left_free: int
+) -> None:
+    monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 100_000)
+    room = left_free + 250_000
+
+    def usage(path: Path) -> Any:
+        taken = sum(file.stat().st_size for file in path.glob("pages.ndjson"))
+        return SimpleNamespace(total=total, free=room - taken)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+    def write(spool: Spool) -> None:
+        with spool.writing() as writer:
+            for number in range(20):
+                writer.append(page({"id": "x" * 30_000}, token=f"after {number}"))
+
+    spool = reopened(tmp_path)
+    with pytest.raises(DestinationUnwritable) as told:
+        write(spool)
+    assert room - spool.pages_file.stat().st_size >= left_free
+    assert str(told.value) == (
+        f"The spool {spool.folder} is not written any further: its disk has {left_free / 1e9:.1f} GB left, and a long "
+        f"reading leaves {left_free / 1e9:.1f} GB of it free. Make room, set another folder or ask for less; the "
+        "tables are as they were, and what was read is kept."
+    )
+    room *= 2
+    spool = reopened(tmp_path)
+    assert (spool.token, spool.resumed_pages) == ("after 7", 8)
+    with spool.writing() as writer:
+        writer.append(page({"id": "x" * 30_000}, token="more"))
+    spool.close()
+
+
+def test_a_short_reading_takes_what_the_disk_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=1 << 40, free=0))
+    spool = spooled(tmp_path, THINGS, [page({"id": "x" * 30_000})])
+    assert spool.is_complete
+    spool.close()
 
 
 def test_a_file_that_takes_a_few_bytes_at_a_time_gets_them_all(tmp_path: Path) -> None:
