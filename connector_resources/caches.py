@@ -305,14 +305,14 @@ class CacheBase(ABC):
             raise PyAirbyteCacheError(
                 f"There is no database {self.store.path} yet.", guidance="Read a source into this cache first."
             )
-        with self.store.attached(read_only=True) as connection:
+        with self.store.attached(read_only=True, is_kept=False) as connection:
             connection.execute("USE store")
             yield StreamNames(self, connection, self._listed(connection))
 
     @contextlib.contextmanager
     def writing(self) -> "Iterator[StreamNames]":
         """Yield a connection to run statements on that change something, and the names of streams for it."""
-        with self.store.attached(read_only=False) as connection:
+        with self.store.attached(read_only=False, is_kept=False) as connection:
             connection.execute("USE store")
             yield StreamNames(self, connection, self._listed(connection))
 

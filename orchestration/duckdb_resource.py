@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 from dagster_duckdb import DuckDBResource
 
-from connector_resources.destinations.duckdb import CONNECTION_SETTINGS, DuckDB
+from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.destinations.duckdb_tables import literal
+from connector_resources.destinations.duckdb_workbench import CONNECTION_SETTINGS
 
 
 class LockedDuckDBResource(DuckDBResource):

@@ -19,7 +19,6 @@ import os
 import random
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -56,6 +55,7 @@ from connector_resources.destinations.duckdb_tables import (
     transaction,
     write_state,
 )
+from connector_resources.destinations.duckdb_workbench import workbench
 from connector_resources.errors import (
     ConfigurationError,
     DestinationBusy,
@@ -76,9 +76,6 @@ logger = logging.getLogger(__name__)
 
 _Copied = TypeVar("_Copied")
 
-CONNECTION_SETTINGS: Mapping[str, str] = {"TimeZone": "UTC"}
-"""What every connection of ours to a database has in common; connections of one process must agree."""
-
 MEMORY_LIMIT = "192MB"
 """What DuckDB may take, unless told otherwise, for what is not a landing."""
 
@@ -91,9 +88,6 @@ _TO_LAND_ANYTHING, _TO_LAND_A_COLUMN, _TO_LAND_A_BYTE = 64_000_000, 650_000, 11
 Measured with DuckDB 1.5.6, landing twice what had changed: 0.6 MB for each of 200 to 1,000 columns, and of records of
 20 KB to 64 MB 7 to 10 times the lines. With less, it fails.
 """
-
-_THREADS = 1
-"""One loads as fast as two for half of the CPU, and each takes its buffers out of the memory limit."""
 
 _WORTH_A_THREAD_BYTES = 1_000_000
 """What is smaller is checked before it is parsed, in one thread."""
@@ -171,8 +165,8 @@ class DuckDB:
     # -- connections -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _workbench(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a private in-memory database to stage in."""
+    def _workbench(self, *, is_kept: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a private in-memory database to stage in; see `workbench`."""
         try:
             self.temporary_folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -181,36 +175,23 @@ class DuckDB:
             with contextlib.suppress(FileNotFoundError):  # another process may have been quicker
                 if time.time() - stale.stat().st_mtime > _STALE_AFTER_SECONDS:
                     shutil.rmtree(stale, ignore_errors=True)
-        # Each its own folder, made only when memory runs out: in a common one, processes overwrite each other's files.
-        folder = self.temporary_folder / f"spill-{uuid.uuid4().hex}"
-        try:
-            connection = duckdb.connect(
-                ":memory:",
-                config={
-                    "memory_limit": self.memory_limit or MEMORY_LIMIT,
-                    "temp_directory": str(folder),
-                    "threads": _THREADS,
-                    "python_enable_replacements": False,  # a table that is missing is no Python variable of its name
-                },
-            )
-        except duckdb.Error as error:
-            raise ConfigurationError(
-                f"DuckDB cannot be started with a memory limit of {self.memory_limit or MEMORY_LIMIT} "
-                f"({str(error).splitlines()[0]}). Set DUCKDB_MEMORY_LIMIT to another one, such as {MEMORY_LIMIT}."
-            ) from error
-        try:
-            connection.execute("SET enable_progress_bar = false")  # else it is drawn on stdout in shells and notebooks
-            for name, value in CONNECTION_SETTINGS.items():
-                connection.execute(f"SET {name} = {literal(value)}")
-            yield connection
-        except duckdb.OutOfMemoryException as error:
-            raise self._unwritable(error) from error
-        except RuntimeError as error:
-            if type(error) is RuntimeError and str(error) == _INTERRUPTED:
-                raise _interrupt(error) from None
-            raise
-        finally:
-            connection.close()
+        memory_limit = self.memory_limit or MEMORY_LIMIT
+        with contextlib.ExitStack() as held:
+            try:
+                connection = held.enter_context(workbench(self.temporary_folder, memory_limit, is_kept=is_kept))
+            except duckdb.Error as error:
+                raise ConfigurationError(
+                    f"DuckDB cannot be started with a memory limit of {memory_limit} ({str(error).splitlines()[0]}). "
+                    f"Set DUCKDB_MEMORY_LIMIT to another one, such as {MEMORY_LIMIT}."
+                ) from error
+            try:
+                yield connection
+            except duckdb.OutOfMemoryException as error:
+                raise self._unwritable(error) from error
+            except RuntimeError as error:
+                if type(error) is RuntimeError and str(error) == _INTERRUPTED:
+                    raise _interrupt(error) from None
+                raise
 
     @contextlib.contextmanager
     def _attached(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> Iterator[None]:
@@ -232,12 +213,13 @@ class DuckDB:
                 logger.warning("%s: committed, but the file could not be brought up to date: %s", self.path, error)
 
     @contextlib.contextmanager
-    def attached(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def attached(self, *, read_only: bool, is_kept: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection of our own with the database attached as `store`, under the lock of all our processes.
 
+        For SQL of others, which may do anything, without `is_kept`: nobody has the connection's workbench after it.
         Raises PartitionMissing where there is nothing to read yet, DestinationBusy or DestinationUnwritable.
         """
-        with self._workbench() as connection, self._attached(connection, read_only=read_only):
+        with self._workbench(is_kept=is_kept) as connection, self._attached(connection, read_only=read_only):
             yield connection
 
     @contextlib.contextmanager

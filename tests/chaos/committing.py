@@ -281,6 +281,9 @@ class _Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
+    def cursor(self) -> "_Watched":
+        return _Watched(self._connection.cursor(), self._before, self._after)
+
     def execute(self, statement: str, *parameters: Any) -> Any:
         if statement.startswith("ATTACH"):
             self._number = 0

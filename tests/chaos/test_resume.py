@@ -235,8 +235,8 @@ def die_at(job: Mapping[str, Any]) -> None:
         workbench = destination.DuckDB._workbench
 
         @contextmanager
-        def fatal(self: DuckDB) -> Iterator[Any]:
-            with workbench(self) as connection:
+        def fatal(self: DuckDB, **how: Any) -> Iterator[Any]:
+            with workbench(self, **how) as connection:
                 yield FatalConnection(connection, job["statement"])
 
         destination.DuckDB._workbench = fatal  # type: ignore[method-assign]  # as above
@@ -333,8 +333,8 @@ def undisturbed(parents: Path, tmp_path_factory: pytest.TempPathFactory, url: st
                     return getattr(self._connection, name)
 
             @contextmanager
-            def listening(self: DuckDB) -> Iterator[Any]:
-                with workbench(self) as connection:
+            def listening(self: DuckDB, **how: Any) -> Iterator[Any]:
+                with workbench(self, **how) as connection:
                     yield Listening(connection)
 
             with pytest.MonkeyPatch.context() as patched:
