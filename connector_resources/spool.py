@@ -54,6 +54,8 @@ _LEFT_FREE_SHARE, _LEFT_FREE_BYTES = 0.05, 1 << 30
 and everybody else work on the same disk."""
 _SHORT_BYTES = 64 << 20
 """A reading that is no longer than that is not long: it may take what there is."""
+_LOOK_EVERY_BYTES = 16 << 20
+"""So often is looked at how much of the disk is left."""
 _PAUSED_SECONDS = 48 * 3600.0
 """So long after its last pause one is gone on with all the same: from any hour of a day to any of the next."""
 
@@ -328,6 +330,7 @@ class SpoolWriter:
         except OSError as error:
             raise unwritable(spool.folder, error) from error
         self._synced_at = time.monotonic()
+        self._looked_at_bytes = max(spool.size_bytes, _SHORT_BYTES) - _LOOK_EVERY_BYTES
 
     def append(self, page: Page) -> None:
         """Put a page on disk, then its mark. Raises DestinationUnwritable when there is no room."""
@@ -340,8 +343,9 @@ class SpoolWriter:
             number, len(page.records), end, checksum, longest, page.token, page.total, page.is_gone, page.ends_list
         )
         try:
-            if end > _SHORT_BYTES:
+            if end > self._looked_at_bytes + _LOOK_EVERY_BYTES:
                 _require_room(spool.folder, len(lines))
+                self._looked_at_bytes = end
             _write(self._pages, lines)
             if time.monotonic() - self._synced_at > _SYNC_EVERY_SECONDS:
                 os.fsync(self._pages.fileno())

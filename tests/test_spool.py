@@ -340,6 +340,7 @@ def test_a_long_reading_leaves_some_of_the_disk_free_and_is_gone_on_with_when_th
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int, left_free: int
 ) -> None:
     monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 100_000)
+    monkeypatch.setattr("connector_resources.spool._LOOK_EVERY_BYTES", 1_000)
     room = left_free + 250_000
 
     def usage(path: Path) -> Any:
