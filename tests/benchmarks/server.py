@@ -71,20 +71,25 @@ def comments(idea: str) -> bytes:
     ) % (idea[1:].encode(), idea.encode())
 
 
-@lru_cache(_PAGES_KEPT)
 def answer(target: str, records: int) -> bytes:
     """Return what is sent in answer to a request for a path and its query, from the status line on."""
     address = urlsplit(target)
     name = address.path.rpartition("/")[2]
     if name == "idea_comments":
-        return _sent(b"200 OK", comments(address.path.split("/")[-2]))
+        return _sent(comments(address.path.split("/")[-2]))
     query = parse_qs(address.query)
     since = datetime.fromisoformat(query["updated_since"][0]) if "updated_since" in query else START
     size = min(int(query.get("per_page", ["30"])[0]), 200)
-    return _sent(b"200 OK", page(int(query.get("page", ["1"])[0]), size, records, since, name))
+    return _page_sent(int(query.get("page", ["1"])[0]), size, records, max(since, START), name)
 
 
-def _sent(status: bytes, body: bytes) -> bytes:
+@lru_cache(_PAGES_KEPT)
+def _page_sent(number: int, size: int, records: int, since: datetime, name: str) -> bytes:
+    """Return a page as it is sent, kept by what is in it: each way of reading asks for it in its own words."""
+    return _sent(page(number, size, records, since, name))
+
+
+def _sent(body: bytes, status: bytes = b"200 OK") -> bytes:
     head = b"HTTP/1.1 %s\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\n\r\n"
     return head % (status, len(body)) + body
 
@@ -136,10 +141,10 @@ class _Connection(asyncio.Protocol):
             head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
             target = head.split(b" ", 2)[1].decode()
             if target == "/counted":
-                self._transport.write(_sent(b"200 OK", self._asked.told()))
+                self._transport.write(_sent(self._asked.told()))
                 self._asked.restart()
             elif not self._asked.take():
-                self._transport.write(_sent(b"429 Too Many Requests\r\nRetry-After: 1", b"{}"))
+                self._transport.write(_sent(b"{}", b"429 Too Many Requests\r\nRetry-After: 1"))
             elif self._latency:
                 self._asked.now += 1
                 self._asked.at_once = max(self._asked.at_once, self._asked.now)

@@ -23,7 +23,7 @@ from tests.benchmarks.floor import PAGE_SIZE
 from tests.benchmarks.measure import ROOT, Asked, Cost, counted, run, serving, typical
 from tests.benchmarks.parts import Loaded, dagster_run, engine, floor, loaded, script, sizes
 from tests.benchmarks.pyairbyte import manifest
-from tests.benchmarks.server import START, page
+from tests.benchmarks.server import START, answer, page
 
 RECORDS = 1_000
 
@@ -213,6 +213,19 @@ def test_the_server_counts_requests_and_refuses_those_beyond_its_limit() -> None
         assert (asked.requests, asked.refused, asked.at_once) == (4, answers.count(429), 1)
         assert asked.refused > 0 or asked.seconds > 1
         assert counted(url) == Asked(0, 0, 0, 0.0)
+
+
+def test_the_server_makes_a_page_once_in_whatever_words_it_is_asked_for() -> None:
+    """Or whoever reads it in his own words would wait while it is made, and others would not."""
+    path = "/api/v1/features?page=2&per_page=200"
+    sent = answer(path, 1_000)
+    for other in (
+        "/api/v1/features?per_page=200&page=2",
+        f"{path}&updated_since={START:%Y-%m-%dT%H:%M:%S.000Z}",
+        f"{path}&updated_since={START - timedelta(days=1):%Y-%m-%dT%H:%M:%S.000Z}&fields=*",
+    ):
+        assert answer(other, 1_000) is sent
+    assert answer("/api/v1/features?page=3&per_page=200", 1_000) != sent
 
 
 def test_what_changed_since_is_what_the_server_sends() -> None:
