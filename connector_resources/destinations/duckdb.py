@@ -176,22 +176,23 @@ class DuckDB:
                 if time.time() - stale.stat().st_mtime > _STALE_AFTER_SECONDS:
                     shutil.rmtree(stale, ignore_errors=True)
         memory_limit = self.memory_limit or MEMORY_LIMIT
-        with contextlib.ExitStack() as held:
-            try:
-                connection = held.enter_context(workbench(self.temporary_folder, memory_limit, is_kept=is_kept))
-            except duckdb.Error as error:
-                raise ConfigurationError(
-                    f"DuckDB cannot be started with a memory limit of {memory_limit} ({str(error).splitlines()[0]}). "
-                    f"Set DUCKDB_MEMORY_LIMIT to another one, such as {MEMORY_LIMIT}."
-                ) from error
-            try:
+        try:
+            with contextlib.ExitStack() as held:
+                try:
+                    connection = held.enter_context(workbench(self.temporary_folder, memory_limit, is_kept=is_kept))
+                except duckdb.Error as error:
+                    raise ConfigurationError(
+                        f"DuckDB cannot be started with a memory limit of {memory_limit} "
+                        f"({str(error).splitlines()[0]}). Set DUCKDB_MEMORY_LIMIT to another one, such as "
+                        f"{MEMORY_LIMIT}."
+                    ) from error
                 yield connection
-            except duckdb.OutOfMemoryException as error:
-                raise self._unwritable(error) from error
-            except RuntimeError as error:
-                if type(error) is RuntimeError and str(error) == _INTERRUPTED:
-                    raise _interrupt(error) from None
-                raise
+        except duckdb.OutOfMemoryException as error:
+            raise self._unwritable(error) from error
+        except RuntimeError as error:  # while it is made ready or put away, too
+            if type(error) is RuntimeError and str(error) == _INTERRUPTED:
+                raise _interrupt(error) from None
+            raise
 
     @contextlib.contextmanager
     def _attached(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> Iterator[None]:

@@ -19,6 +19,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from connector_resources.destinations import duckdb_workbench
 from connector_resources.destinations.duckdb import DuckDB
 from connector_resources.errors import (
     ConfigurationError,
@@ -826,3 +827,17 @@ except BaseException as error:
 def test_an_interrupt_while_the_database_is_at_work_is_what_it_is_elsewhere(tmp_path: Path, raised: str) -> None:
     is_told = duckdb.__version__.startswith("1.")  # DuckDB 2 keeps nothing of what a handler raised
     assert said(child(INTERRUPTED, tmp_path, raised)) == (raised if is_told else "KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("step", ["literal", "_is_empty"])
+def test_an_interrupt_while_the_database_is_made_ready_or_put_away_is_one_too(
+    store: DuckDB, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise RuntimeError("Query interrupted") from KeyboardInterrupt()  # as DuckDB does in any statement
+
+    with monkeypatch.context() as patched:
+        patched.setattr(duckdb_workbench, step, interrupted)
+        with pytest.raises(KeyboardInterrupt), store._workbench():
+            pass
+    assert list(store.temporary_folder.iterdir()) == []
