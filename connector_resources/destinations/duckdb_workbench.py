@@ -29,6 +29,8 @@ _KEPT: deque[tuple[_Kind, Path, duckdb.DuckDBPyConnection]] = deque()
 """One at most, between two uses. No lock guards it, which a process that is forked meanwhile would never get."""
 
 atexit.register(_KEPT.clear)  # DuckDB 2 complains of what is still open when Python ends
+if hasattr(os, "register_at_fork"):  # which Windows has not
+    os.register_at_fork(before=_KEPT.clear)  # a forked process that closes what its parent made dies of it in DuckDB 2
 
 
 @contextlib.contextmanager

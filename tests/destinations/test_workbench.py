@@ -11,6 +11,7 @@ import pytest
 from connector_resources import DuckDBCache
 from connector_resources.destinations import duckdb_workbench
 from connector_resources.destinations.duckdb_workbench import workbench
+from tests.landing import child, said
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +132,29 @@ def test_statements_of_others_are_run_where_nobody_else_comes(
         assert [is_open(database) for database in made[before:]] == [False] * len(made[before:])
         assert len(made) > before
         assert used(cache.store.temporary_folder, "FROM duckdb_tables()") == []
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+from connector_resources.destinations import duckdb_workbench as module
+
+def use():
+    with module.workbench(Path(sys.argv[1]), "100MB", is_kept=True) as connection:
+        connection.execute("SELECT 1")
+
+use()
+before = len(module._KEPT)
+if (child := os.fork()) == 0:
+    found = len(module._KEPT)
+    use()
+    sys.exit(40 + found)
+ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+use()
+print(before, ended)
+"""
+
+
+def test_a_forked_process_has_nothing_that_its_parent_kept(tmp_path: Path) -> None:
+    # To close it there, or only to end, is the death of the process in DuckDB 2.
+    assert said(child(FORKED, tmp_path)) == "1 40"
