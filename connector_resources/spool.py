@@ -344,7 +344,7 @@ class SpoolWriter:
         )
         try:
             if end > self._looked_at_bytes + _LOOK_EVERY_BYTES:
-                _require_room(spool.folder, len(lines))
+                _require_room(spool.folder, max(len(lines), _LOOK_EVERY_BYTES))  # as much as comes until the next look
                 self._looked_at_bytes = end
             _write(self._pages, lines)
             if time.monotonic() - self._synced_at > _SYNC_EVERY_SECONDS:
@@ -800,10 +800,13 @@ def _lines(number: int, page: Page) -> tuple[bytes, int]:
 
 
 def _require_room(folder: Path, more_bytes: int) -> None:
-    """Raise DestinationUnwritable where a disk would be all but full with so many bytes more."""
+    """Raise DestinationUnwritable where a disk would be all but full with so many bytes more.
+
+    A file system that does not say how large it is (some in user space) is written until it refuses.
+    """
     disk = shutil.disk_usage(folder)
     left_free = min(_LEFT_FREE_BYTES, int(disk.total * _LEFT_FREE_SHARE))
-    if disk.free - more_bytes < left_free:
+    if disk.total and disk.free - more_bytes < left_free:
         raise DestinationUnwritable(
             f"The spool {folder} is not written any further: its disk has {disk.free / 1e9:,.1f} GB left, and a long "
             f"reading leaves {left_free / 1e9:,.1f} GB of it free. Make room, set another folder or ask for less; the "

@@ -371,6 +371,39 @@ def test_a_long_reading_leaves_some_of_the_disk_free_and_is_gone_on_with_when_th
     spool.close()
 
 
+def test_what_a_long_reading_writes_between_two_looks_at_the_disk_is_left_free_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 100_000)
+    monkeypatch.setattr("connector_resources.spool._LOOK_EVERY_BYTES", 50_000)
+    total = 1_000_000
+
+    def usage(path: Path) -> Any:
+        taken = sum(file.stat().st_size for file in path.glob("pages.ndjson"))
+        return SimpleNamespace(total=total, free=400_000 - taken)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+    def write(spool: Spool) -> None:
+        with spool.writing() as writer:
+            for number in range(50):
+                writer.append(page({"id": "x" * 9_000}, token=f"after {number}"))
+
+    spool = reopened(tmp_path)
+    with pytest.raises(DestinationUnwritable):
+        write(spool)
+    assert 400_000 - spool.size_bytes >= total * 5 // 100
+    assert spool.size_bytes > 250_000
+
+
+def test_a_disk_that_does_not_say_how_large_it_is_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=0, free=0))
+    spool = spooled(tmp_path, THINGS, [page({"id": "x" * 30_000})])
+    assert spool.is_complete
+    spool.close()
+
+
 def test_a_short_reading_takes_what_the_disk_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=1 << 40, free=0))
     spool = spooled(tmp_path, THINGS, [page({"id": "x" * 30_000})])
