@@ -92,11 +92,17 @@ def throughput(arguments: argparse.Namespace) -> None:
 
 
 def memory(arguments: argparse.Namespace) -> None:
-    """Measure the engine's memory at ten times the records."""
-    costs = parts.memory(arguments.records, arguments.runs)
-    few, many = costs.values()
-    print(f"\n## Memory: medians of {arguments.runs}, and one run of ten times as many\n\n{table(costs)}\n")
-    print(ratio("peak memory at ten times the records", many.peak_bytes / 1e6, few.peak_bytes / 1e6, unit="MB"))
+    """Measure memory, and time, at ten times the records."""
+    few, many = arguments.records, 10 * arguments.records
+    costs = parts.memory(few, arguments.runs)
+    shown = {
+        f"{name}, {size:,}": cost for name, both in costs.items() for size, cost in zip((few, many), both, strict=True)
+    }
+    print(f"\n## Memory: medians of {arguments.runs}, and one run of ten times as many\n\n{table(shown)}\n")
+    for name, (less, more) in costs.items():
+        peaks = more.peak_bytes / 1e6, less.peak_bytes / 1e6
+        print(ratio(f"{name}, peak memory at ten times the records", *peaks, unit="MB"))
+        print(ratio(f"{name}, CPU at ten times the records", more.cpu_seconds, less.cpu_seconds))
 
 
 def start(arguments: argparse.Namespace) -> None:

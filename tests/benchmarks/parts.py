@@ -107,20 +107,29 @@ def throughput(records: int, runs: int) -> dict[str, Cost]:
     return {name: typical(of_name) for name, of_name in costs.items()}
 
 
-def memory(records: int, runs: int, growth: int = 10) -> dict[str, Cost]:
-    """Return the typical cost of the engine at a number of records, and of one run at `growth` times as many."""
+MEMORY: Mapping[str, tuple[Callable[[str, Path], Cost], str]] = {
+    "engine": (engine, "engine.duckdb"),
+    "Python API": (script, "script.duckdb"),
+    "engine, in a Dagster run": (dagster_run, "engine.duckdb"),
+}
+
+
+def memory(records: int, runs: int, growth: int = 10) -> dict[str, tuple[Cost, Cost]]:
+    """Return the typical cost of each way to land a number of records, and that of one run at `growth` times as many.
+
+    Raises ValueError where one has not loaded all of them.
+    """
     _compile()
-    costs: dict[str, Cost] = {}
-    for size, times in ((records, runs), (growth * records, 1)):
+    costs: dict[str, list[list[Cost]]] = {name: [[], []] for name in MEMORY}
+    for which, (size, times) in enumerate(((records, runs), (growth * records, 1))):
         with serving(size) as url:
-            taken = []
             for _ in range(times):
-                with tempfile.TemporaryDirectory() as folder:
-                    taken.append(engine(url, Path(folder)))
-                    if loaded(Path(folder) / "engine.duckdb").rows != size:
-                        raise ValueError(f"The engine did not load {size} rows.")
-        costs[f"{size:,} records"] = typical(taken)
-    return costs
+                for name, (way, database) in MEMORY.items():
+                    with tempfile.TemporaryDirectory() as folder:
+                        costs[name][which].append(way(url, Path(folder)))
+                        if (rows := loaded(Path(folder) / database).rows) != size:
+                            raise ValueError(f"{name} loaded {rows} rows, not {size}.")
+    return {name: (typical(few), typical(many)) for name, (few, many) in costs.items()}
 
 
 def start(runs: int) -> dict[str, Cost]:
