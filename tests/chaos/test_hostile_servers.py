@@ -83,10 +83,11 @@ class Things(HttpSource):
         return BearerToken(CANARY)
 
 
-def reader(url: str, folder: Path) -> Things:
+def reader(url: str, folder: Path, *, patience_seconds: float = 0.3) -> Things:
     source = Things(base_url=url, rate_limit_factor=0, state_folder=str(folder))
     client = source.client
-    client.connect_timeout_seconds, client.read_timeout_seconds, client.total_timeout_seconds = 0.5, 0.3, 0.6
+    client.connect_timeout_seconds = 0.2 + patience_seconds
+    client.read_timeout_seconds, client.total_timeout_seconds = patience_seconds, 2 * patience_seconds
     client.largest_body_bytes = 5_000_000
     client.sleep = lambda seconds: None
     return source
@@ -605,7 +606,7 @@ def test_a_list_is_read_to_its_end_where_it_is_not_in_order_and_not_further_than
         return http(written({"things": records[start : start + 3], "next": following}))
 
     with Server(answer) as server:
-        source = reader(server.url, tmp_path)
+        source = reader(server.url, tmp_path, patience_seconds=30)  # what was asked for is counted
         if is_broken_off:
             with pytest.raises(RequestRejected):
                 source.extract(NEWEST, Slice(Window(NOW, NOW + timedelta(days=1))), tmp_path)
