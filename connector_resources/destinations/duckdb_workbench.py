@@ -23,9 +23,14 @@ CONNECTION_SETTINGS: Mapping[str, str] = {"TimeZone": "UTC"}
 _THREADS = 1
 """One loads as fast as two for half of the CPU, and each takes its buffers out of the memory limit."""
 
-_Kind = tuple[object, ...]
+_USES = 100
+"""How often one is used at most: each file that was attached to it leaves up to some kilobytes behind."""
 
-_KEPT: deque[tuple[_Kind, Path, duckdb.DuckDBPyConnection]] = deque()
+_Kind = tuple[object, ...]
+_Database = tuple[Path, duckdb.DuckDBPyConnection, int]
+"""The folder a database goes to for more memory, the database, and how often it has been used."""
+
+_KEPT: deque[tuple[_Kind, _Database]] = deque()
 """One at most, between two uses. No lock guards it, which a process that is forked meanwhile would never get."""
 
 atexit.register(_KEPT.clear)  # DuckDB 2 complains of what is still open when Python ends
@@ -42,7 +47,7 @@ def workbench(folder: Path, memory_limit: str, *, is_kept: bool) -> Iterator[duc
     """
     kind = (os.getpid(), duckdb.connect, str(folder))
     # Each its own folder, made only when memory runs out: in a common one, processes overwrite each other's files.
-    spill, database = _taken(kind) or _made(folder / f"spill-{uuid.uuid4().hex}", memory_limit)
+    spill, database, uses = _taken(kind) or _made(folder / f"spill-{uuid.uuid4().hex}", memory_limit)
     try:
         connection = database.cursor()
         try:
@@ -53,19 +58,19 @@ def workbench(folder: Path, memory_limit: str, *, is_kept: bool) -> Iterator[duc
             yield connection
         finally:
             connection.close()
-        is_kept = is_kept and _is_empty(database) and not spill.exists()
+        is_kept = is_kept and uses + 1 < _USES and _is_empty(database) and not spill.exists()
     except BaseException:
         is_kept = False
         raise
     finally:
         if is_kept:
-            _kept_instead(kind, spill, database)
+            _kept_instead(kind, (spill, database, uses + 1))
         else:
             database.close()
 
 
-def _made(spill: Path, memory_limit: str) -> tuple[Path, duckdb.DuckDBPyConnection]:
-    return spill, duckdb.connect(
+def _made(spill: Path, memory_limit: str) -> _Database:
+    database = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": memory_limit,
@@ -74,22 +79,23 @@ def _made(spill: Path, memory_limit: str) -> tuple[Path, duckdb.DuckDBPyConnecti
             "python_enable_replacements": False,  # a table that is missing is no Python variable of its name
         },
     )
+    return spill, database, 0
 
 
-def _taken(kind: _Kind) -> tuple[Path, duckdb.DuckDBPyConnection] | None:
+def _taken(kind: _Kind) -> _Database | None:
     """Return what is kept, where it is of this kind, and keep nothing any more."""
     try:
-        its_kind, spill, database = _KEPT.popleft()
+        its_kind, kept = _KEPT.popleft()
     except IndexError:
         return None
     if its_kind == kind:
-        return spill, database
-    database.close()
+        return kept
+    kept[1].close()
     return None
 
 
-def _kept_instead(kind: _Kind, spill: Path, database: duckdb.DuckDBPyConnection) -> None:
-    _KEPT.append((kind, spill, database))
+def _kept_instead(kind: _Kind, database: _Database) -> None:
+    _KEPT.append((kind, database))
     while len(_KEPT) > 1:
         _taken(())
 

@@ -67,6 +67,15 @@ def test_who_comes_next_gets_the_same_database_and_finds_nothing_in_it(
     assert len(made) == 1
 
 
+def test_after_some_uses_it_is_closed_for_each_leaves_something_in_its_memory(
+    tmp_path: Path, made: list[duckdb.DuckDBPyConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_workbench, "_USES", 3)
+    for _ in range(5):
+        used(tmp_path)
+    assert [is_open(database) for database in made] == [False, True]
+
+
 def test_two_who_work_at_once_have_two(tmp_path: Path, made: list[duckdb.DuckDBPyConnection]) -> None:
     with (
         workbench(tmp_path, "100MB", is_kept=True) as one,
