@@ -808,8 +808,8 @@ def _require_room(folder: Path, more_bytes: int) -> None:
     left_free = min(_LEFT_FREE_BYTES, int(disk.total * _LEFT_FREE_SHARE))
     if disk.total and disk.free - more_bytes < left_free:
         raise DestinationUnwritable(
-            f"The spool {folder} is not written any further: its disk has {disk.free / 1e9:,.1f} GB left, and a long "
-            f"reading leaves {left_free / 1e9:,.1f} GB of it free. Make room, set another folder or ask for less; the "
+            f"The spool {folder} is not written any further: its disk has {disk.free / 1e6:,.0f} MB left, and a long "
+            f"reading leaves {left_free / 1e6:,.0f} MB of it free. Make room, set another folder or ask for less; the "
             "tables are as they were, and what was read is kept."
         )
 

@@ -359,8 +359,8 @@ def test_a_long_reading_leaves_some_of_the_disk_free_and_is_gone_on_with_when_th
         write(spool)
     assert room - spool.pages_file.stat().st_size >= left_free
     assert str(told.value) == (
-        f"The spool {spool.folder} is not written any further: its disk has {left_free / 1e9:.1f} GB left, and a long "
-        f"reading leaves {left_free / 1e9:.1f} GB of it free. Make room, set another folder or ask for less; the "
+        f"The spool {spool.folder} is not written any further: its disk has {left_free / 1e6:,.0f} MB left, and a long "
+        f"reading leaves {left_free / 1e6:,.0f} MB of it free. Make room, set another folder or ask for less; the "
         "tables are as they were, and what was read is kept."
     )
     room *= 2

@@ -106,6 +106,15 @@ def test_with_a_file_that_could_not_be_let_go_it_is_closed(
     used(tmp_path, f"ATTACH '{tmp_path / 'some.duckdb'}' AS store")  # which one process may have open once
 
 
+def test_a_database_that_does_not_answer_any_more_makes_no_error_of_what_was_done_in_it(
+    tmp_path: Path, made: list[duckdb.DuckDBPyConnection]
+) -> None:
+    with workbench(tmp_path, "100MB", is_kept=True) as connection:
+        rows = connection.execute("SELECT 1").fetchall()
+        made[0].close()
+    assert (rows, len(duckdb_workbench._KEPT)) == ([(1,)], 0)
+
+
 def test_what_went_to_disk_is_gone_with_it(tmp_path: Path, made: list[duckdb.DuckDBPyConnection]) -> None:
     used(
         tmp_path,
