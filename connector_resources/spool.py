@@ -330,7 +330,7 @@ class SpoolWriter:
         except OSError as error:
             raise unwritable(spool.folder, error) from error
         self._synced_at = time.monotonic()
-        self._looked_at_bytes = max(spool.size_bytes, _SHORT_BYTES) - _LOOK_EVERY_BYTES
+        self._look_at_bytes = max(spool.size_bytes, _SHORT_BYTES)  # how long it is when the disk is looked at next
 
     def append(self, page: Page) -> None:
         """Put a page on disk, then its mark. Raises DestinationUnwritable when there is no room."""
@@ -343,9 +343,9 @@ class SpoolWriter:
             number, len(page.records), end, checksum, longest, page.token, page.total, page.is_gone, page.ends_list
         )
         try:
-            if end > self._looked_at_bytes + _LOOK_EVERY_BYTES:
+            if end > self._look_at_bytes:
                 _require_room(spool.folder, max(len(lines), _LOOK_EVERY_BYTES))  # as much as comes until the next look
-                self._looked_at_bytes = end
+                self._look_at_bytes = end + _LOOK_EVERY_BYTES
             _write(self._pages, lines)
             if time.monotonic() - self._synced_at > _SYNC_EVERY_SECONDS:
                 os.fsync(self._pages.fileno())

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -335,77 +335,78 @@ except Exception as error:
     assert spool.pages_file.stat().st_size == spool.size_bytes < 100_000
 
 
+@dataclass
+class Disk:
+    """What is said of the disk that spools are on: how large it is, and what would be free of it without them."""
+
+    total: int
+    free: int
+
+    def usage(self, folder: Path) -> "Disk":
+        return Disk(self.total, self.free - sum(file.stat().st_size for file in folder.glob("pages.ndjson")))
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """A disk that is full; a reading of more than 100 KB is a long one."""
+    found = Disk(1 << 40, 0)
+    monkeypatch.setattr(shutil, "disk_usage", found.usage)
+    monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 100_000)
+    return found
+
+
+def write_pages(spool: Spool, count: int, size: int) -> None:
+    with spool.writing() as writer:
+        for number in range(count):
+            writer.append(page({"id": "x" * size}, token=f"after {number}"))
+
+
 @pytest.mark.parametrize(("total", "left_free"), [(10 << 30, (10 << 30) * 5 // 100), (1 << 40, 1 << 30)])
 def test_a_long_reading_leaves_some_of_the_disk_free_and_is_gone_on_with_when_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int, left_free: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk, total: int, left_free: int
 ) -> None:
-    monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 100_000)
     monkeypatch.setattr("connector_resources.spool._LOOK_EVERY_BYTES", 1_000)
-    room = left_free + 250_000
-
-    def usage(path: Path) -> Any:
-        taken = sum(file.stat().st_size for file in path.glob("pages.ndjson"))
-        return SimpleNamespace(total=total, free=room - taken)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
-
-    def write(spool: Spool) -> None:
-        with spool.writing() as writer:
-            for number in range(20):
-                writer.append(page({"id": "x" * 30_000}, token=f"after {number}"))
-
+    disk.total, disk.free = total, left_free + 250_000
     spool = reopened(tmp_path)
     with pytest.raises(DestinationUnwritable) as told:
-        write(spool)
-    assert room - spool.pages_file.stat().st_size >= left_free
+        write_pages(spool, 20, 30_000)
+    assert disk.free - spool.pages_file.stat().st_size >= left_free
     assert str(told.value) == (
         f"The spool {spool.folder} is not written any further: its disk has {left_free / 1e6:,.0f} MB left, and a long "
         f"reading leaves {left_free / 1e6:,.0f} MB of it free. Make room, set another folder or ask for less; the "
         "tables are as they were, and what was read is kept."
     )
-    room *= 2
+    disk.free *= 2
     spool = reopened(tmp_path)
     assert (spool.token, spool.resumed_pages) == ("after 7", 8)
-    with spool.writing() as writer:
-        writer.append(page({"id": "x" * 30_000}, token="more"))
+    write_pages(spool, 1, 30_000)
     spool.close()
 
 
 def test_what_a_long_reading_writes_between_two_looks_at_the_disk_is_left_free_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk
 ) -> None:
-    monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 100_000)
     monkeypatch.setattr("connector_resources.spool._LOOK_EVERY_BYTES", 50_000)
-    total = 1_000_000
-
-    def usage(path: Path) -> Any:
-        taken = sum(file.stat().st_size for file in path.glob("pages.ndjson"))
-        return SimpleNamespace(total=total, free=400_000 - taken)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
-
-    def write(spool: Spool) -> None:
-        with spool.writing() as writer:
-            for number in range(50):
-                writer.append(page({"id": "x" * 9_000}, token=f"after {number}"))
-
+    disk.total, disk.free = 1_000_000, 400_000
     spool = reopened(tmp_path)
     with pytest.raises(DestinationUnwritable):
-        write(spool)
-    assert 400_000 - spool.size_bytes >= total * 5 // 100
+        write_pages(spool, 50, 9_000)
+    assert disk.free - spool.size_bytes >= disk.total * 5 // 100
     assert spool.size_bytes > 250_000
 
 
-def test_a_disk_that_does_not_say_how_large_it_is_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_does_not_say_how_large_it_is_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk
+) -> None:
     monkeypatch.setattr("connector_resources.spool._SHORT_BYTES", 1)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=0, free=0))
+    disk.total = 0
     spool = spooled(tmp_path, THINGS, [page({"id": "x" * 30_000})])
     assert spool.is_complete
     spool.close()
 
 
-def test_a_short_reading_takes_what_the_disk_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=1 << 40, free=0))
+@pytest.mark.usefixtures("disk")
+def test_a_short_reading_takes_what_the_disk_has(tmp_path: Path) -> None:
     spool = spooled(tmp_path, THINGS, [page({"id": "x" * 30_000})])
     assert spool.is_complete
     spool.close()
