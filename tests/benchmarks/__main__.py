@@ -93,7 +93,7 @@ def throughput(arguments: argparse.Namespace) -> None:
 
 def memory(arguments: argparse.Namespace) -> None:
     """Measure memory, and time, at ten times the records."""
-    few, many = arguments.records, 10 * arguments.records
+    few, many = arguments.records, parts.GROWTH * arguments.records
     costs = parts.memory(few, arguments.runs)
     shown = {
         f"{name}, {size:,}": cost for name, both in costs.items() for size, cost in zip((few, many), both, strict=True)

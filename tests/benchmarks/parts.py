@@ -112,16 +112,20 @@ MEMORY: Mapping[str, tuple[Callable[[str, Path], Cost], str]] = {
     "Python API": (script, "script.duckdb"),
     "engine, in a Dagster run": (dagster_run, "engine.duckdb"),
 }
+"""What runs, and the database it leaves behind."""
+
+GROWTH = 10
+"""How many times as many records are read to see whether memory grows with them."""
 
 
-def memory(records: int, runs: int, growth: int = 10) -> dict[str, tuple[Cost, Cost]]:
-    """Return the typical cost of each way to land a number of records, and that of one run at `growth` times as many.
+def memory(records: int, runs: int) -> dict[str, tuple[Cost, Cost]]:
+    """Return the typical cost of each way to land a number of records, and that of one run at GROWTH times as many.
 
     Raises ValueError where one has not loaded all of them.
     """
     _compile()
     costs: dict[str, list[list[Cost]]] = {name: [[], []] for name in MEMORY}
-    for which, (size, times) in enumerate(((records, runs), (growth * records, 1))):
+    for which, (size, times) in enumerate(((records, runs), (GROWTH * records, 1))):
         with serving(size) as url:
             for _ in range(times):
                 for name, (way, database) in MEMORY.items():
