@@ -497,7 +497,7 @@ def read(
       headrace read source-faker --streams users,products
       headrace read source-aha --config aha.json --start-date 2026-01-01 --duckdb crm.duckdb
       headrace read source-drift --mode live --parquet exports --json
-    """  # noqa: D301
+    """  # noqa: D301 -- \b is click's
     from connector_resources.begun_reads import BegunRead
 
     output = Output(is_json)
@@ -588,7 +588,7 @@ def resume(
       headrace resume
       headrace resume source-aha
       headrace resume --discard aha.0f3c2a9d417e
-    """  # noqa: D301
+    """  # noqa: D301 -- \b is click's
     output = Output(is_json)
     if discarded:
         return _discard(output, discarded)

@@ -77,15 +77,15 @@ class Expected(Protocol):
     """
 
     @property
-    def stream(self) -> str: ...  # noqa: D102
+    def stream(self) -> str: ...  # noqa: D102 -- said above
     @property
-    def requests(self) -> int | None: ...  # noqa: D102
+    def requests(self) -> int | None: ...  # noqa: D102 -- said above
     @property
-    def per_minute(self) -> float: ...  # noqa: D102
+    def per_minute(self) -> float: ...  # noqa: D102 -- said above
     @property
-    def used_today(self) -> int: ...  # noqa: D102
+    def used_today(self) -> int: ...  # noqa: D102 -- said above
     @property
-    def budget(self) -> int: ...  # noqa: D102
+    def budget(self) -> int: ...  # noqa: D102 -- said above
 
 
 @dataclass(slots=True)

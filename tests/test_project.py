@@ -298,8 +298,8 @@ def test_no_tracked_file_names_an_index_a_credential_or_a_home_directory() -> No
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("index-url = https://files.python" + "hosted.org/x", "package index"),
-        ("--index-url https://mirror.example/root/" + "simple", "package index"),
+        ("index" + "-url = https://files.python" + "hosted.org/x", "package index"),
+        ("--index" + "-url https://mirror.example/ro" + "ot/simple", "package index"),
         ("-----BEGIN RSA " + "PRIVATE KEY-----", "private key"),
         ("AKIA" + "ABCDEFGH01234567", "token"),
         (".".join(("eyJ" + "hbGciOiJIUzI1NiIs", "eyJ" + "zdWIiOiIxMjM0NTY3ODkw", "c2lnbmF0dXJlc2")), "signed token"),
