@@ -205,6 +205,24 @@ def test_what_is_missing_twice_or_another_is_told(
     assert peers.looked_at(changed, FEATURES, way("floor")) == verdict
 
 
+def test_what_is_quick_runs_twice_at_its_turn_and_counts_the_second_time_and_what_is_slow_has_one_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = {"floor": [5.0, 4.0, 9.0, 2.0, 9.0, 3.0], "engine": [50.0, 40.5, 41.0], "Python API": [70.0]}
+
+    def once(url: str, work: peers.Work, way: peers.Way, environments: Path) -> tuple[Cost, Asked, tuple[int, str]]:
+        return Cost(1, seconds[way.name].pop(0), 1), Asked(1, 0, 0, 1.0), (10, "yes")
+
+    monkeypatch.setattr(peers, "_once", once)
+    found = peers.measured(peers.Work("features", 10), [way(name) for name in seconds], 3, Path())
+    assert [(each.cost and each.cost.wall_seconds, each.runs, each.verdict) for each in found] == [
+        (3.0, 3, "yes"),
+        (41.0, 3, "yes"),
+        (70.0, 1, "yes"),
+    ]
+    assert not any(seconds.values())
+
+
 def test_the_server_counts_requests_and_refuses_those_beyond_its_limit() -> None:
     with serving(10, latency_seconds=0.001, per_second=2) as url:
         with requests.Session() as session:
