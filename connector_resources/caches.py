@@ -34,6 +34,7 @@ from connector_resources.destinations.duckdb_tables import (
 from connector_resources.environment import Mode
 from connector_resources.errors import ConnectorError, PartitionMissing
 from connector_resources.exceptions import AirbyteStreamNotFoundError, PyAirbyteCacheError, PyAirbyteInputError
+from connector_resources.paths import local
 from connector_resources.sql_text import changed, first_word, keeps_its_text, mentioned, told_apart
 from connector_resources.streams import Stream
 
@@ -413,12 +414,8 @@ class DuckDBCache(CacheBase):
         cache_dir: str | Path | None = None,
         cleanup: bool = True,
     ) -> None:
-        if str(db_path) == ":memory:" or str(db_path).startswith(("md:", "motherduck:")):
-            raise PyAirbyteInputError(
-                "A cache is a file on this machine.",
-                guidance="Give the path of a DuckDB file, which is made where there is none.",
-                input_value=str(db_path),
-            )
+        self._path = local(db_path, "A cache's db_path").absolute()
+        self._folder = self._path.parent if cache_dir is None else local(cache_dir, "A cache's cache_dir").absolute()
         for what, name in (("schema_name", schema_name or ""), ("table_prefix", table_prefix)):
             if (what == "schema_name" and name.lower() in _OF_DUCKDB) or "\0" in name:
                 raise PyAirbyteInputError(f"{what} cannot be that.", guidance="Take another.", input_value=name)
@@ -426,8 +423,6 @@ class DuckDBCache(CacheBase):
         self.schema_name = schema_name.lower() if schema_name else None
         self.table_prefix = table_prefix.lower()
         self.cleanup = cleanup
-        self._path = Path(db_path).expanduser().absolute()
-        self._folder = self._path.parent if cache_dir is None else Path(cache_dir).expanduser().absolute()
         self._mode: Mode | None = None
 
     @property

@@ -513,16 +513,18 @@ def read(
         strategy=strategy,
         full_refresh=full_refresh,
         start_date=account["start_date"],
-        duckdb=_absolute(duckdb),
-        files={form: path for form, folder in folders.items() if (path := _absolute(folder or None))},
-        config_file=_absolute(account["file"]) if account["file"] != "-" else None,
+        duckdb=_absolute(duckdb, "--duckdb"),
+        files={form: path for form, folder in folders.items() if (path := _absolute(folder or None, f"--{form}"))},
+        config_file=_absolute(account["file"], "--config") if account["file"] != "-" else None,
         has_config=account["file"] is not None or bool(account["pairs"]),
     )
     _read(output, source, begun, begun.streams)
 
 
-def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().absolute())
+def _absolute(path: str | None, option: str) -> str | None:
+    from connector_resources.paths import local
+
+    return None if path is None else str(local(path, option).absolute())
 
 
 def _require_folder(form: str, folder: Path) -> None:
@@ -876,7 +878,7 @@ def state(duckdb: str | None, mode: Mode | None, is_json: bool) -> None:
     """
     from connector_resources.contents import contents, waiting
 
-    output = Output(is_json)
+    output, duckdb = Output(is_json), _absolute(duckdb, "--duckdb")
     modes: tuple[Mode, ...] = ("sandbox", "live") if mode is None and duckdb is None else (mode or "sandbox",)
     found = []
     for each in modes:
@@ -886,7 +888,7 @@ def state(duckdb: str | None, mode: Mode | None, is_json: bool) -> None:
     begun = [
         (each, is_running)
         for each, is_running in _begun()
-        if each.duckdb == _absolute(duckdb) or (duckdb is None and mode is None)
+        if each.duckdb == duckdb or (duckdb is None and mode is None)
         if mode in (None, each.mode)
     ]
     if is_json:

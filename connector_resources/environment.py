@@ -9,6 +9,7 @@ from typing import Literal
 
 from connector_resources.errors import ConfigurationError
 from connector_resources.exceptions import PyAirbyteInputError
+from connector_resources.paths import local
 
 Mode = Literal["sandbox", "live"]
 """Where sources read: a local server that keeps the vendors' rules, or the vendors."""
@@ -28,7 +29,9 @@ def environment() -> Mapping[str, str]:
         return os.environ
     known = env_file(path)
     if known.get("DATA_FOLDER"):
-        known["DATA_FOLDER"] = str(Path(os.path.relpath(path)).parent / known["DATA_FOLDER"])
+        known["DATA_FOLDER"] = str(
+            Path(os.path.relpath(path)).parent / local(known["DATA_FOLDER"], f"DATA_FOLDER of {path}")
+        )
     return {**known, **os.environ}
 
 
@@ -66,8 +69,8 @@ def mode(variables: Mapping[str, str] | None = None) -> Mode | None:
 
 
 def data_folder() -> Path:
-    """Return the folder of databases, spools and state."""
-    return Path(environment().get("DATA_FOLDER") or "data")
+    """Return the folder of databases, spools and state. Raises PyAirbyteInputError where it is none of this machine."""
+    return local(environment().get("DATA_FOLDER") or "data", "DATA_FOLDER")
 
 
 def day(variable: str, variables: Mapping[str, str] | None = None) -> date | None:

@@ -23,6 +23,7 @@ from connector_resources.exceptions import (
     AirbyteConnectorNotRegisteredError,
     PyAirbyteInputError,
 )
+from connector_resources.paths import local
 from connector_resources.results import ReadResult, WriteResult
 from connector_resources.strategies import WriteStrategy
 
@@ -102,7 +103,7 @@ class Destination:
         return f"{_PREFIX}{self._kind}"
 
     def set_config(self, config: Mapping[str, Any]) -> None:
-        """Take a configuration. Raises PyAirbyteInputError for a key that is missing or unknown."""
+        """Take a configuration. Raises PyAirbyteInputError for a key that is missing or unknown, or is no path."""
         keys = _KEYS[self._kind]
         unknown = sorted(set(config) - set(keys))
         if unknown or not config.get("destination_path"):
@@ -111,7 +112,12 @@ class Destination:
                 f"{self.name} {what}.",
                 guidance="Keys: " + "; ".join(f"{key}, {said}" for key, said in keys.items()) + ".",
             )
+        local(config["destination_path"], "destination_path")
         self._config = dict(config)
+
+    @property
+    def _place(self) -> Path:
+        return local(self._config["destination_path"], "destination_path")
 
     def get_config(self) -> Mapping[str, Any]:
         """Return the configuration."""
@@ -151,7 +157,7 @@ class Destination:
         """
         if not self._config:
             self.set_config({})
-        path = Path(self._config["destination_path"]).expanduser().absolute()
+        path = self._place.absolute()
         try:
             if self._kind == "duckdb":
                 self._database(path)
@@ -231,13 +237,13 @@ class Destination:
         form = _FORMATS[self._kind]
         if Path(name).name != name or name.startswith("."):
             raise PyAirbyteInputError("The stream's name cannot be that of a file.", input_value=name)
-        path = Path(self._config["destination_path"]).expanduser() / f"{name}.{form}"
+        path = self._place / f"{name}.{form}"
         options = {key: str(self._config[key]) for key in ("delimiter",) if key in self._config}
         written = write(dataset.selection, path, form, **options)
         return written.path, written.rows
 
     def _write_table(self, name: str, dataset: SQLDataset) -> tuple[str, int]:
-        path = Path(self._config["destination_path"]).expanduser().absolute()
+        path = self._place.absolute()
         schema = str(self._config.get("schema", "main"))
         target = self._database(path, dataset.selection.store.path)
         return f"{schema}.{name}", dataset.selection.copy_into(target, schema, name)

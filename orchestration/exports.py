@@ -21,6 +21,7 @@ from connector_resources.destinations import files
 from connector_resources.destinations.duckdb_rows import Selection
 from connector_resources.destinations.files import Format
 from connector_resources.errors import ConfigurationError, ConnectorError
+from connector_resources.paths import local
 from orchestration.automation import follows
 from orchestration.io_manager import Warehouse, failure
 
@@ -91,7 +92,7 @@ def _export(path: Path, name: str, said: Any, tables: Collection[str], folder: P
         raise ConfigurationError(f"{where}: delimiter must be one character of ASCII, and no quote or line end.")
     schema, _, stream = str(table).partition(".")
     conditions = (said["where"],) if "where" in said else ()
-    file = Path(said.get("folder", folder)).expanduser() / f"{name}.{form}"
+    file = local(said.get("folder", folder), f"{where}: folder") / f"{name}.{form}"
     return Export(name, schema, stream, cast(Format, form), file, conditions, delimiter)
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from connector_resources.environment import SANDBOX_DAYS, Mode, day, number, whole
 from connector_resources.environment import mode as mode_of
 from connector_resources.errors import ConfigurationError
+from connector_resources.paths import local
 from connector_resources.streams import Stream
 from orchestration.pace import DailyTick
 
@@ -127,8 +128,8 @@ class Settings:
             webserver_url=_address(environment, "DAGSTER_WEBSERVER_URL").rstrip("/"),
             daily_request_budget=whole("DAILY_REQUEST_BUDGET", 0, environment),
             owners=_owners(environment),
-            accounts_file=Path(environment["ACCOUNTS_FILE"]) if environment.get("ACCOUNTS_FILE") else None,
-            exports_file=Path(environment["EXPORTS_FILE"]) if environment.get("EXPORTS_FILE") else None,
+            accounts_file=_file(environment, "ACCOUNTS_FILE"),
+            exports_file=_file(environment, "EXPORTS_FILE"),
         )
 
 
@@ -167,11 +168,16 @@ def _address(environment: Mapping[str, str], variable: str) -> str:
 
 
 def _folder(environment: Mapping[str, str], variable: str, default: str) -> Path:
-    path = Path(environment.get(variable) or default)
+    path = local(environment.get(variable) or default, variable)
     lowest = next((each for each in (path, *path.parents) if each.exists()), path)
     if lowest.exists() and not lowest.is_dir():
         raise ConfigurationError(f"{variable} is {str(path)!r}, and {lowest} is no folder; set it to one.")
     return path
+
+
+def _file(environment: Mapping[str, str], variable: str) -> Path | None:
+    path = environment.get(variable)
+    return local(path, variable) if path else None
 
 
 def _memory(environment: Mapping[str, str], variable: str) -> str:

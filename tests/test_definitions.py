@@ -393,6 +393,17 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
             f"{__file__}/below",
             f"DATA_FOLDER is '{__file__}/below', and {__file__} is no folder; set it to one.",
         ),
+        *(
+            (
+                variable,
+                "s3://bucket/it",
+                (
+                    f"{variable} begins with s3:/ and is no path on this machine. Give a path of a disk here, and copy "
+                    "from it to where it is wanted."
+                ),
+            )
+            for variable in ("DATA_FOLDER", "ACCOUNTS_FILE", "EXPORTS_FILE")
+        ),
         ("AUTOMATIC_RUNS", "yes", "AUTOMATIC_RUNS is 'yes'; set it to on or off."),
         ("SCHEDULE_TIME", "24:00", "SCHEDULE_TIME is '24:00'; set it to a time of the day as HH:MM."),
         ("SCHEDULE_TIME", "1:30", "SCHEDULE_TIME is '1:30'; set it to a time of the day as HH:MM."),

@@ -56,6 +56,7 @@ FLOORS = {
     "connector_resources.environment": 4,
     "connector_resources.landing": 4,
     "connector_resources.left_out": 4,
+    "connector_resources.paths": 4,
     "connector_resources.progress": 4,
     "connector_resources.side_by_side": 4,
     "connector_resources.records": 4,

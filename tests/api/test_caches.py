@@ -295,10 +295,29 @@ def test_a_new_local_cache_is_where_its_name_says_or_nowhere_else_before(here: P
             new_local_cache(wrong)
 
 
-@pytest.mark.parametrize("path", [":memory:", "md:mine", "motherduck:mine"])
-def test_a_database_that_is_no_file_is_refused(path: str) -> None:
-    with pytest.raises(PyAirbyteInputError, match="A cache is a file on this machine"):
+@pytest.mark.parametrize("path", [":memory:", "md:mine", "motherduck:mine", "s3://bucket/mine.duckdb"])
+def test_a_database_that_is_no_file_is_refused(here: Path, path: str) -> None:
+    with pytest.raises(PyAirbyteInputError, match=r"A cache's db_path begins with .* and is no path on this machine"):
         DuckDBCache(path)
+    with pytest.raises(PyAirbyteInputError, match=r"A cache's cache_dir begins with .* and is no path on this machine"):
+        DuckDBCache("mine.duckdb", cache_dir=path)
+    assert list(here.iterdir()) == []
+
+
+def test_a_data_folder_is_one_on_this_machine(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(here / "home"))
+    in_home = here / "home" / "crm" / "live.duckdb"
+    (here / ".env").write_text("DATA_FOLDER=~/crm")
+    assert get_default_cache("live").db_path == in_home
+    monkeypatch.setenv("DATA_FOLDER", "~/crm")
+    assert get_default_cache("live").db_path == in_home
+    monkeypatch.setenv("DATA_FOLDER", "s3://bucket")
+    with pytest.raises(PyAirbyteInputError, match="DATA_FOLDER begins with s3:/"):
+        get_default_cache("live").db_path  # noqa: B018 -- what it is depends on the environment of the moment
+    monkeypatch.delenv("DATA_FOLDER")
+    (here / ".env").write_text("DATA_FOLDER=s3://bucket")
+    with pytest.raises(PyAirbyteInputError, match=r"DATA_FOLDER of .*\.env begins with s3:/"):
+        get_default_cache("live").db_path  # noqa: B018
 
 
 def test_the_memory_limit_of_the_assets_holds_for_caches(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,9 @@ def test_what_a_destination_cannot_do_is_refused_with_the_reason(result: ReadRes
         PyAirbyteInputError, match=r"has to be told its destination_path. Keys: destination_path, the f"
     ):
         get_destination("destination-csv").write(result)
+    for kind in ("csv", "duckdb"):
+        with pytest.raises(PyAirbyteInputError, match="destination_path begins with s3:/"):
+            get_destination(kind, {"destination_path": "s3://bucket"})
     with pytest.raises(PyAirbyteInputError, match="destination-jsonl takes no 'delimiter'"):
         get_destination("destination-jsonl", {"destination_path": "out", "delimiter": ";"})
     with pytest.raises(PyAirbyteInputError, match="docker_image means nothing here"):
