@@ -203,9 +203,11 @@ class DuckDB:
             self._attach(connection, read_only=read_only)
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # the block's error is the one to tell
                     _detach(connection)
+                if isinstance(error, duckdb.Error) and _what_is_wrong(self.path, error) is not None:
+                    raise self._unwritable(error) from error
                 raise
             try:
                 _detach(connection)

@@ -19,7 +19,7 @@ import pytest
 from connector_resources.caches import DuckDBCache
 from connector_resources.datasets import InMemoryDataset, LazyDataset, SQLDataset
 from connector_resources.destinations.duckdb_rows import decoded
-from connector_resources.errors import PartitionMissing
+from connector_resources.errors import DestinationUnwritable, PartitionMissing
 from connector_resources.exceptions import PyAirbyteInputError
 from connector_resources.sources.drift import Drift
 from connector_resources.streams import Column, Parent, Stream
@@ -539,3 +539,25 @@ def test_a_stream_of_a_connector_is_documented_as_the_connector_declares_it(cach
 def test_records_in_memory_can_be_made_documents() -> None:
     (document,) = InMemoryDataset([{"id": 1, "title": "A", "text": "B"}]).to_documents()
     assert "B" in document.content
+
+
+# A damaged file
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        list,
+        SQLDataset.to_pandas,
+        lambda users: users._cache.run_sql_query("SELECT max(name) FROM users"),
+        lambda users: users._cache.execute_sql("CREATE TABLE mine AS SELECT name FROM users"),
+    ],
+)
+def test_rows_that_cannot_be_read_any_more_are_told_as_damage(cache: DuckDBCache, use: Any) -> None:
+    land(cache, *(user(number, name=f"{number:0100d}") for number in range(20_000)))
+    content = bytearray(cache.store.path.read_bytes())
+    block = 3 * 4096 + 2 * 262_144  # of values: where the table is known and they are not, the file opens
+    content[block + 8 : block + 1_000] = bytes(992)
+    cache.store.path.write_bytes(content)
+    with pytest.raises(DestinationUnwritable, match=r"is a damaged DuckDB database .* or restore a copy"):
+        use(cache["users"])
