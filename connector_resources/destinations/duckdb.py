@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,9 +93,6 @@ _WORTH_A_THREAD_BYTES = 1_000_000
 
 _FIRST_WARNING_SECONDS, _NEXT_WARNING_SECONDS = 5.0, 30.0
 
-_STALE_AFTER_SECONDS = 24 * 3600.0
-"""What a process that was killed has left in the temporary folder is removed after this time."""
-
 _INTERRUPTED = "Query interrupted"
 """What DuckDB makes a RuntimeError of when a signal comes while it is at work, whatever the signal's handler raised."""
 
@@ -171,10 +167,6 @@ class DuckDB:
             self.temporary_folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
-        for stale in self.temporary_folder.glob("spill-*"):
-            with contextlib.suppress(FileNotFoundError):  # another process may have been quicker
-                if time.time() - stale.stat().st_mtime > _STALE_AFTER_SECONDS:
-                    shutil.rmtree(stale, ignore_errors=True)
         memory_limit = self.memory_limit or MEMORY_LIMIT
         try:
             with contextlib.ExitStack() as held:

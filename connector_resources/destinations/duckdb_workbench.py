@@ -8,6 +8,8 @@ in it, and nothing attached; it is used by one at a time, by the process that ma
 import atexit
 import contextlib
 import os
+import shutil
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -30,6 +32,9 @@ _Kind = tuple[object, ...]
 _Database = tuple[Path, duckdb.DuckDBPyConnection, int]
 """The folder a database goes to for more memory, the database, and how often it has been used."""
 
+_STALE_AFTER_SECONDS = 24 * 3600.0
+"""What a process that was killed has left in the folder is removed after this time."""
+
 _KEPT: deque[tuple[_Kind, _Database]] = deque()
 """One at most, between two uses. No lock guards it, which a process that is forked meanwhile would never get."""
 
@@ -46,8 +51,7 @@ def workbench(folder: Path, memory_limit: str, *, is_kept: bool) -> Iterator[duc
     Raises duckdb.Error for a memory limit that DuckDB does not take.
     """
     kind = (os.getpid(), duckdb.connect, str(folder))
-    # Each its own folder, made only when memory runs out: in a common one, processes overwrite each other's files.
-    spill, database, uses = _taken(kind) or _made(folder / f"spill-{uuid.uuid4().hex}", memory_limit)
+    spill, database, uses = _taken(kind) or _made(folder, memory_limit)
     try:
         connection = database.cursor()
         try:
@@ -69,7 +73,10 @@ def workbench(folder: Path, memory_limit: str, *, is_kept: bool) -> Iterator[duc
             database.close()
 
 
-def _made(spill: Path, memory_limit: str) -> _Database:
+def _made(folder: Path, memory_limit: str) -> _Database:
+    _remove_stale(folder)
+    # Each its own, made only when memory runs out: in a common one, processes overwrite each other's files.
+    spill = folder / f"spill-{uuid.uuid4().hex}"
     database = duckdb.connect(
         ":memory:",
         config={
@@ -80,6 +87,13 @@ def _made(spill: Path, memory_limit: str) -> _Database:
         },
     )
     return spill, database, 0
+
+
+def _remove_stale(folder: Path) -> None:
+    for stale in folder.glob("spill-*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may have been quicker
+            if time.time() - stale.stat().st_mtime > _STALE_AFTER_SECONDS:
+                shutil.rmtree(stale, ignore_errors=True)
 
 
 def _taken(kind: _Kind) -> _Database | None:
