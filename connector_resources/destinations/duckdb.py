@@ -219,14 +219,15 @@ class DuckDB:
 
     @contextlib.contextmanager
     def copying(
-        self, copy: Callable[[duckdb.DuckDBPyConnection], _Copied]
+        self, copy: Callable[[duckdb.DuckDBPyConnection], _Copied], *, is_kept: bool = True
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, _Copied]]:
         """Yield a connection of our own and what `copy` returned on it, with the file closed again.
 
         `copy` has the database as the current one, for reading, and takes what the block needs into temporary tables of
-        its connection: so a block may last as long as it likes without keeping anybody waiting.
+        its connection: so a block may last as long as it likes without keeping anybody waiting. `is_kept` is that of
+        `attached`.
         """
-        with self._workbench() as connection:
+        with self._workbench(is_kept=is_kept) as connection:
             with self._attached(connection, read_only=True):
                 connection.execute("USE store")
                 copied = copy(connection)

@@ -170,12 +170,12 @@ class Selection:
 
     def columns(self) -> Mapping[str, str]:
         """Return the declared columns and their types in DuckDB, in order."""
-        with self._opened(), self.store.attached(read_only=True) as connection:
+        with self._reading() as connection:
             return dict(self._shape(connection).columns)
 
     def count(self) -> int:
         """Return how many rows there are."""
-        with self._opened(), self.store.attached(read_only=True) as connection:
+        with self._reading() as connection:
             return count_rows(connection, f"{self._table} WHERE {self._shape(connection).condition}")
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -193,7 +193,7 @@ class Selection:
 
         with contextlib.ExitStack() as held:
             with self._opened():
-                connection, shape = held.enter_context(self.store.copying(copy))
+                connection, shape = held.enter_context(self.store.copying(copy, is_kept=not self.conditions))
             names = list(shape.columns)
             readers = [
                 (name, aware if kind == _INSTANT else decoded)
@@ -221,7 +221,7 @@ class Selection:
         import pandas as pd
 
         readers: Mapping[str, Callable[[Any], Any]] = {_JSON: decoded, _DECIMAL: Decimal}
-        with self._opened(), self.store.attached(read_only=True) as connection:
+        with self._reading() as connection:
             shape = self._shape(connection)
             kinds = shape.all_columns()
             # What is read from text goes another way, or pandas would make a column of its own kind of text first. With
@@ -249,7 +249,7 @@ class Selection:
         `_extra` is there where any row has fields nobody declared. With `instants_as_text` they are as ISO 8601 has
         them, in UTC with six places of a second: `2026-03-01T10:00:00.000000Z`.
         """
-        with self._opened(), self.store.attached(read_only=True) as connection:
+        with self._reading() as connection:
             shape = self._shape(connection)
             columns = ", ".join(
                 f"strftime({quoted(name)}, '%Y-%m-%dT%H:%M:%S.%fZ') AS {quoted(name)}"
@@ -274,7 +274,7 @@ class Selection:
 
         with contextlib.ExitStack() as held:
             with self._opened():
-                connection, _ = held.enter_context(self.store.copying(copy))
+                connection, _ = held.enter_context(self.store.copying(copy, is_kept=not self.conditions))
             held.enter_context(other.attached_to(connection))
             held.enter_context(other.refusals_named(f"{schema}.{table}"))
             target = f"store.{quoted(schema)}.{quoted(table)}"
@@ -284,7 +284,7 @@ class Selection:
 
     def relation(self) -> tuple[str, Mapping[str, str]]:
         """Return the name of the table or view that has the rows, whatever the conditions, and its columns' types."""
-        with self._opened(), self.store.attached(read_only=True) as connection:
+        with self._reading() as connection:
             shape = self._shape(connection)
             name = self.name if shape.condition == "true" else f"{self.name}_current"
             return name, described(connection, f"store.{quoted(self.schema)}.{quoted(name)}")
@@ -301,6 +301,12 @@ class Selection:
         return PartitionMissing(
             f"{self}: nothing has been read into {self.store.path} yet. Read the stream, or materialise it, first."
         )
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection that has the database. A condition is SQL of others: nobody has its workbench after it."""
+        with self._opened(), self.store.attached(read_only=True, is_kept=not self.conditions) as connection:
+            yield connection
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:

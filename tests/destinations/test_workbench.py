@@ -9,8 +9,10 @@ import duckdb
 import pytest
 
 from connector_resources import DuckDBCache
+from connector_resources.datasets import SQLDataset
 from connector_resources.destinations import duckdb_workbench
 from connector_resources.destinations.duckdb_workbench import workbench
+from tests.api.things import cache_in, land, user
 from tests.landing import child, said
 
 
@@ -150,6 +152,21 @@ def test_statements_of_others_are_run_where_nobody_else_comes(
         assert [is_open(database) for database in made[before:]] == [False] * len(made[before:])
         assert len(made) > before
         assert used(cache.store.temporary_folder, "FROM duckdb_tables()") == []
+
+
+def test_what_has_filters_of_others_is_used_by_nobody_else(
+    tmp_path: Path, made: list[duckdb.DuckDBPyConnection]
+) -> None:
+    with cache_in(tmp_path) as cache:
+        land(cache, user(1), user(2))
+        filtered = cache["users"].with_filter("id > 1")
+        for use in (len, list, SQLDataset.to_pandas):
+            duckdb_workbench._KEPT.clear()
+            made.clear()
+            use(filtered)
+            used(cache.store.temporary_folder)
+            *others, newest = [is_open(database) for database in made]
+            assert (set(others), newest) == ({False}, True)
 
 
 FORKED = """
