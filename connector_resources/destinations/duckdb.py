@@ -187,8 +187,14 @@ class DuckDB:
             raise
 
     @contextlib.contextmanager
-    def _attached(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> Iterator[None]:
-        """Attach the database as `store` for the time of a block, under the lock all our processes take."""
+    def _attached(
+        self, connection: duckdb.DuckDBPyConnection, *, read_only: bool, is_ours: bool = True
+    ) -> Iterator[None]:
+        """Attach the database as `store` for the time of a block, under the lock all our processes take.
+
+        Damage that a block of ours finds is that of the file. SQL of others may have read or attached another one, and
+        DuckDB does not say in which of them it is.
+        """
         if read_only and not self.path.exists():
             raise PartitionMissing(f"There is no database {self.path} yet. Materialise an asset first.")
         with self.locked(shared=read_only):
@@ -198,7 +204,7 @@ class DuckDB:
             except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # the block's error is the one to tell
                     _detach(connection)
-                if isinstance(error, duckdb.Error) and _what_is_wrong(self.path, error) is not None:
+                if is_ours and isinstance(error, duckdb.Error) and _what_is_wrong(self.path, error) is not None:
                     raise self._unwritable(error) from error
                 raise
             try:
@@ -211,10 +217,14 @@ class DuckDB:
     def attached(self, *, read_only: bool, is_kept: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection of our own with the database attached as `store`, under the lock of all our processes.
 
-        For SQL of others, which may do anything, without `is_kept`: nobody has the connection's workbench after it.
-        Raises PartitionMissing where there is nothing to read yet, DestinationBusy or DestinationUnwritable.
+        For SQL of others, which may do anything, without `is_kept`: nobody has the connection's workbench after it, and
+        its errors are DuckDB's. Raises PartitionMissing where there is nothing to read yet, DestinationBusy or
+        DestinationUnwritable.
         """
-        with self._workbench(is_kept=is_kept) as connection, self._attached(connection, read_only=read_only):
+        with (
+            self._workbench(is_kept=is_kept) as connection,
+            self._attached(connection, read_only=read_only, is_ours=is_kept),
+        ):
             yield connection
 
     @contextlib.contextmanager
@@ -228,7 +238,7 @@ class DuckDB:
         `attached`.
         """
         with self._workbench(is_kept=is_kept) as connection:
-            with self._attached(connection, read_only=True):
+            with self._attached(connection, read_only=True, is_ours=is_kept):
                 connection.execute("USE store")
                 copied = copy(connection)
             yield connection, copied

@@ -19,6 +19,7 @@ import pytest
 from connector_resources.caches import DuckDBCache
 from connector_resources.datasets import InMemoryDataset, LazyDataset, SQLDataset
 from connector_resources.destinations.duckdb_rows import decoded
+from connector_resources.destinations.files import write
 from connector_resources.errors import DestinationUnwritable, PartitionMissing
 from connector_resources.exceptions import PyAirbyteInputError
 from connector_resources.sources.drift import Drift
@@ -549,15 +550,41 @@ def test_records_in_memory_can_be_made_documents() -> None:
     [
         list,
         SQLDataset.to_pandas,
-        lambda users: users._cache.run_sql_query("SELECT max(name) FROM users"),
-        lambda users: users._cache.execute_sql("CREATE TABLE mine AS SELECT name FROM users"),
+        lambda users: write(users.selection, users.selection.store.path.with_name("users.csv"), "csv"),
     ],
 )
 def test_rows_that_cannot_be_read_any_more_are_told_as_damage(cache: DuckDBCache, use: Any) -> None:
+    damage(cache)
+    with pytest.raises(DestinationUnwritable, match=r"own\.duckdb is a damaged DuckDB database .* or restore a copy"):
+        use(cache["users"])
+
+
+def damage(cache: DuckDBCache) -> None:
+    """Land users, and let the database open and not give all of their values."""
     land(cache, *(user(number, name=f"{number:0100d}") for number in range(20_000)))
     content = bytearray(cache.store.path.read_bytes())
-    block = 3 * 4096 + 2 * 262_144  # of values: where the table is known and they are not, the file opens
+    block = 3 * 4096 + 2 * 262_144
     content[block + 8 : block + 1_000] = bytes(992)
     cache.store.path.write_bytes(content)
-    with pytest.raises(DestinationUnwritable, match=r"is a damaged DuckDB database .* or restore a copy"):
-        use(cache["users"])
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+def test_damage_of_a_database_that_a_statement_of_others_attaches_is_not_told_of_the_cache(
+    cache: DuckDBCache, tmp_path: Path, is_text: bool
+) -> None:
+    land(cache, user(1))
+    other = cache_in(tmp_path / "other")
+    if is_text:
+        other.store.path.parent.mkdir()
+        other.store.path.write_text("no database" * 1_000)
+    else:
+        damage(other)
+    attach = f"ATTACH '{other.store.path}' AS other (READ_ONLY)"
+    with pytest.raises(
+        PyAirbyteInputError, match=r"The query could not be run \(.*(Corrupt database|not a valid DuckDB)"
+    ):
+        cache.execute_sql([attach, "CREATE TABLE mine AS SELECT max(name) FROM other.crm.users"])
+    filtered = cache["users"].with_filter(f"name IN (SELECT name FROM '{other.store.path}')")
+    with pytest.raises((duckdb.Error, PyAirbyteInputError)):
+        list(filtered)
+    assert ids(cache["users"]) == [1]
