@@ -539,7 +539,7 @@ def new_local_cache(
     if cache_name is not None and not (cache_name.isascii() and cache_name.replace("_", "a").isalnum()):
         raise PyAirbyteInputError("The name of a cache is letters, digits and underscores.", input_value=cache_name)
     name = cache_name or uuid.uuid4().hex
-    folder = _CACHE_FOLDER / name if cache_dir is None else Path(cache_dir)
+    folder = _CACHE_FOLDER / name if cache_dir is None else local(cache_dir, "cache_dir")
     return DuckDBCache(folder / f"db_{name}.duckdb", cache_dir=folder, cleanup=cleanup)
 
 

@@ -3,10 +3,10 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from connector_resources.exceptions import PyAirbyteInputError, is_secret_name
+from connector_resources.paths import local
 from connector_resources.secrets import is_reference
 
 _HOW = 'An example: --config aha.json, with {"url": "acme.aha.io", "api_key": "secret_reference::AHA_API_KEY"}.'
@@ -71,9 +71,10 @@ def _value(schemas: Sequence[Mapping[str, Any]], text: str) -> Any:
 
 
 def _read(file: str) -> dict[str, Any]:
-    name = "standard input" if file == "-" else file
+    path = None if file == "-" else local(file, "--config")
+    name = "standard input" if path is None else file
     try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+        content = sys.stdin.buffer.read() if path is None else path.read_bytes()
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         problem: str | None = "is not UTF-8 text"

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -28,10 +29,9 @@ def environment() -> Mapping[str, str]:
     if not (path := find_dotenv(usecwd=True)):
         return os.environ
     known = env_file(path)
-    if known.get("DATA_FOLDER"):
-        known["DATA_FOLDER"] = str(
-            Path(os.path.relpath(path)).parent / local(known["DATA_FOLDER"], f"DATA_FOLDER of {path}")
-        )
+    if folder := known.get("DATA_FOLDER"):
+        with suppress(PyAirbyteInputError):  # who uses it is told; it may be that of another project
+            known["DATA_FOLDER"] = str(Path(os.path.relpath(path)).parent / local(folder, "DATA_FOLDER"))
     return {**known, **os.environ}
 
 

@@ -1,5 +1,6 @@
 """Paths as people give them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from connector_resources.paths import local
 @pytest.mark.parametrize("path", ["crm.duckdb", "/srv/crm.duckdb", "C:/crm.duckdb", "a:b", "https", "data/s3:/x", ""])
 def test_a_path_is_taken_as_it_is(path: str) -> None:
     assert local(path, "db_path") == local(Path(path), "db_path") == Path(path)
+
+
+def test_whatever_tells_its_path_is_one(tmp_path: Path) -> None:
+    (tmp_path / "crm.duckdb").touch()
+    with os.scandir(tmp_path) as entries:
+        assert local(next(entries), "db_path") == tmp_path / "crm.duckdb"
 
 
 def test_a_tilde_is_the_home_of_who_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,13 +32,17 @@ def test_a_tilde_is_the_home_of_who_runs_this(monkeypatch: pytest.MonkeyPatch) -
         ("s3://key:sesame@bucket/crm", "begins with s3:/ and is no path on this machine"),
         ("HTTPS://sesame@example.com/", "begins with HTTPS:/ and is no path on this machine"),
         ("file:///srv/sesame", "begins with file:/ and is no path on this machine"),
+        (" s3://sesame", "begins with s3:/ and is no path on this machine"),
+        ("s3:\\sesame", "begins with s3:\\ and is no path on this machine"),
+        ("postgres:password=sesame", "begins with postgres: and is no path on this machine"),
         ("md:crm?motherduck_token=sesame", "begins with md: and is no path on this machine"),
         ("motherduck:sesame", "begins with motherduck: and is no path on this machine"),
         (":memory:sesame", "begins with :memory: and is no path on this machine"),
-        ("~nobody-has-this-name/sesame", "begins with ~nobody-has-this-name, and it is not known whose home that is"),
+        ("~nobody-has-this-name-sesame/it", "begins with ~ and a name, and whose home that is is not known"),
         ("sesame\0", "has a NUL in it"),
         (5, "is of type int and no path"),
         (None, "is of type NoneType and no path"),
+        (b"sesame", "is of type bytes and no path"),
     ],
 )
 def test_what_is_no_path_here_is_refused_by_its_name_and_not_shown(path: str, why: str) -> None:

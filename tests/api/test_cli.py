@@ -531,6 +531,7 @@ def test_a_place_that_is_not_on_this_machine_is_told_before_anything_is_read(
     assert f"--{option} begins with {place.replace('//bucket/it', '/')} and is no path on this machine" in told
     assert list(desk.iterdir()) == []
     assert "--duckdb begins with" in run("state", "--duckdb", place, code=2).stderr
+    assert "--config begins with" in run("check", "faker", "--config", place, code=2).stderr
 
 
 def test_a_folder_for_files_that_cannot_be_written_to_any_more_hides_no_other_read(
