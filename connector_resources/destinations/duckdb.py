@@ -728,10 +728,15 @@ def _what_is_wrong(path: Path, error: Exception) -> str | None:
         return None  # not to be read: the error says why
     if start and start[_MAGIC_START:] != _MAGIC and "not a valid DuckDB" in str(error):
         return "is no DuckDB database"
-    damaged = ("Corrupt database file", f'Could not read enough bytes from file "{path}"', "not a valid DuckDB")
-    if any(text in str(error) for text in damaged):
+    if tells_of_damage(error, f'{path}"'):
         return f"is a damaged DuckDB database ({str(error).splitlines()[0]})"
     return None
+
+
+def tells_of_damage(error: duckdb.Error, file: str = "") -> bool:
+    """Whether DuckDB says that a database is damaged, or none; where it names a file, one that begins so."""
+    damaged = ("Corrupt database file", f'Could not read enough bytes from file "{file}', "not a valid DuckDB")
+    return any(text in str(error) for text in damaged)
 
 
 _MAGIC, _MAGIC_START, _MAGIC_END = b"DUCK", 8, 12

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import gc
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import msgspec
 
-from connector_resources.destinations.duckdb import DuckDB
+from connector_resources.destinations.duckdb import DuckDB, tells_of_damage
 from connector_resources.destinations.duckdb_frames import restored
 from connector_resources.destinations.duckdb_tables import (
     HOUSEKEEPING,
@@ -35,12 +36,14 @@ from connector_resources.destinations.duckdb_tables import (
     quoted,
     refusal,
 )
-from connector_resources.errors import ConfigurationError, PartitionMissing
+from connector_resources.errors import ConfigurationError, DestinationUnwritable, PartitionMissing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _INSTANT, _JSON, _DECIMAL = TYPES["timestamp"], TYPES["json"], TYPES["decimal"]
+_OF_A_QUERY = re.compile(r"\b(from|table|pivot|unpivot|describe|show|summarize|call)\b", re.ASCII | re.IGNORECASE)
+"""A word without which a condition looks at nothing but its row; it may also be in a text or a name."""
 _CHUNK = 1_000
 _FIRST, _FEW = 1_000, 100
 """A column of JSON is taken for one of few texts where its first rows have no more different ones."""
@@ -193,7 +196,7 @@ class Selection:
 
         with contextlib.ExitStack() as held:
             with self._opened():
-                connection, shape = held.enter_context(self.store.copying(copy, is_kept=not self.conditions))
+                connection, shape = held.enter_context(self.store.copying(copy, is_kept=self._is_plain))
             names = list(shape.columns)
             readers = [
                 (name, aware if kind == _INSTANT else decoded)
@@ -274,7 +277,7 @@ class Selection:
 
         with contextlib.ExitStack() as held:
             with self._opened():
-                connection, _ = held.enter_context(self.store.copying(copy, is_kept=not self.conditions))
+                connection, _ = held.enter_context(self.store.copying(copy, is_kept=self._is_plain))
             held.enter_context(other.attached_to(connection))
             held.enter_context(other.refusals_named(f"{schema}.{table}"))
             target = f"store.{quoted(schema)}.{quoted(table)}"
@@ -304,9 +307,14 @@ class Selection:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection that has the database. A condition is SQL of others: nobody has its workbench after it."""
-        with self._opened(), self.store.attached(read_only=True, is_kept=not self.conditions) as connection:
+        """Yield a connection that has the database; nobody has its workbench after what may have done anything."""
+        with self._opened(), self.store.attached(read_only=True, is_kept=self._is_plain) as connection:
             yield connection
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether no condition has a query in it, which could read another file or change a setting."""
+        return not any(map(_OF_A_QUERY.search, self.conditions))
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
@@ -319,6 +327,13 @@ class Selection:
             raise ConfigurationError(
                 f"{self}: the filter cannot be applied ({refusal(error)}). It is SQL about the columns of "
                 "the table; a name that is not a plain word stands in double quotes, a text in single ones."
+            ) from error
+        except duckdb.Error as error:
+            if not tells_of_damage(error):
+                raise
+            raise DestinationUnwritable(
+                f"{self}: a database is damaged ({str(error).splitlines()[0]}). It is {self.store.path}, or one that "
+                "the filter reads. Restore a copy of it; nothing was changed."
             ) from error
 
     def _shape(self, connection: duckdb.DuckDBPyConnection) -> _Shape:

@@ -51,7 +51,7 @@ def workbench(folder: Path, memory_limit: str, *, is_kept: bool) -> Iterator[duc
     Raises duckdb.Error for a memory limit that DuckDB does not take.
     """
     kind = (os.getpid(), duckdb.connect, str(folder))
-    spill, database, uses = _taken(kind) or _made(folder, memory_limit)
+    spill, database, uses = (_taken(kind) if is_kept else None) or _made(folder, memory_limit)
     try:
         connection = database.cursor()
         try:

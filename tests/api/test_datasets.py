@@ -555,8 +555,14 @@ def test_records_in_memory_can_be_made_documents() -> None:
 )
 def test_rows_that_cannot_be_read_any_more_are_told_as_damage(cache: DuckDBCache, use: Any) -> None:
     damage(cache)
-    with pytest.raises(DestinationUnwritable, match=r"own\.duckdb is a damaged DuckDB database .* or restore a copy"):
-        use(cache["users"])
+    for users in (cache["users"], cache["users"].with_filter("id > 5")):
+        with pytest.raises(
+            DestinationUnwritable, match=r"own\.duckdb is a damaged DuckDB database .* or restore a copy"
+        ):
+            use(users)
+    reading_more = cache["users"].with_filter("id IN (SELECT max(id) FROM crm.users WHERE name > '')")
+    with pytest.raises(DestinationUnwritable, match=r"crm\.users: a database is damaged .*own\.duckdb, or one that"):
+        use(reading_more)
 
 
 def damage(cache: DuckDBCache) -> None:
@@ -585,6 +591,7 @@ def test_damage_of_a_database_that_a_statement_of_others_attaches_is_not_told_of
     ):
         cache.execute_sql([attach, "CREATE TABLE mine AS SELECT max(name) FROM other.crm.users"])
     filtered = cache["users"].with_filter(f"name IN (SELECT name FROM '{other.store.path}')")
-    with pytest.raises((duckdb.Error, PyAirbyteInputError)):
+    with pytest.raises((DestinationUnwritable, PyAirbyteInputError)) as caught:
         list(filtered)
+    assert "own.duckdb is a damaged" not in str(caught.value)
     assert ids(cache["users"]) == [1]

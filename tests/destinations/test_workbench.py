@@ -1,7 +1,7 @@
 """The in-memory databases in which all work on a file is done, and the one of them that is kept."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,19 +154,21 @@ def test_statements_of_others_are_run_where_nobody_else_comes(
         assert used(cache.store.temporary_folder, "FROM duckdb_tables()") == []
 
 
-def test_what_has_filters_of_others_is_used_by_nobody_else(
-    tmp_path: Path, made: list[duckdb.DuckDBPyConnection]
+@pytest.mark.parametrize("use", [len, list, SQLDataset.to_pandas])
+def test_what_has_a_query_in_its_filter_is_used_by_nobody_else(
+    tmp_path: Path, made: list[duckdb.DuckDBPyConnection], use: Callable[[SQLDataset], object]
 ) -> None:
     with cache_in(tmp_path) as cache:
         land(cache, user(1), user(2))
-        filtered = cache["users"].with_filter("id > 1")
-        for use in (len, list, SQLDataset.to_pandas):
-            duckdb_workbench._KEPT.clear()
-            made.clear()
-            use(filtered)
-            used(cache.store.temporary_folder)
-            *others, newest = [is_open(database) for database in made]
-            assert (set(others), newest) == ({False}, True)
+        used(cache.store.temporary_folder)
+        made.clear()
+        use(cache["users"].with_filter("id > 1"))
+        assert made == []
+        use(cache["users"].with_filter("id IN (SELECT max(id) FROM crm.users)"))
+        assert {is_open(database) for database in made} == {False}
+        made.clear()
+        used(cache.store.temporary_folder)  # what was kept before is still kept
+        assert made == []
 
 
 FORKED = """
